@@ -1,0 +1,156 @@
+/*
+ * What a producer posts. One schema per event type: the types, the checks and the OpenAPI document
+ * all come from it. A new type is one entry in EVENT_TYPES and its templates.
+ *
+ * Strings that reach a mail carry no control characters, so none can start a header of its own.
+ * Unknown fields are refused beside the known ones, where they are likely typing errors, and kept
+ * inside `data`, where a team's own templates may want them.
+ */
+import { z } from "zod";
+import { PRIORITIES, type Priority } from "./lifecycle.ts";
+
+const MAX_DELAY_MS = 30 * 86_400_000;
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
+const CONTROL = /[\u0000-\u001f\u007f\u0085\u2028\u2029]/;
+
+function text(maxLength: number) {
+  return z
+    .string()
+    .min(1)
+    .max(maxLength)
+    .refine((value) => !CONTROL.test(value), "must not contain control characters such as CR or LF")
+    .refine((value) => value.isWellFormed(), "must be well-formed Unicode");
+}
+
+/** Printable ASCII without spaces, so that it is the same in a URL, a log line and a key. */
+const identifier = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,128}$/, "must be 1 to 128 printable ASCII characters without spaces");
+
+/** One bare addr-spec (RFC 5321 4.1.2), at most 254 bytes: no display name, comment, group or quoted part. */
+const address = z
+  .string()
+  .max(254)
+  .regex(
+    /^(?=.{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/,
+    "must be one bare e-mail address such as an@example.com",
+  );
+
+const instant = z.iso.datetime({ offset: true, error: "must be an ISO 8601 instant with an offset, such as 2026-12-01T21:30:00+07:00" });
+
+/** Minor units (ISO 4217): 450000 is 450,000 VND, and 4,500.00 USD. */
+const amount = z.int("must be an integer in the currency's minor unit").min(0);
+
+const CURRENCIES = new Set(Intl.supportedValuesOf("currency"));
+
+const currency = z
+  .string()
+  .refine((code) => CURRENCIES.has(code), "must be an ISO 4217 code in capitals, such as VND");
+
+const locale = z
+  .string()
+  .max(35)
+  .refine((tag) => {
+    try {
+      return Intl.getCanonicalLocales(tag).length === 1;
+    } catch {
+      return false;
+    }
+  }, "must be a BCP 47 language tag, such as vi or en-GB");
+
+const booking = z.looseObject({
+  id: identifier,
+  title: text(200),
+  startsAt: instant.optional(),
+  items: z.array(z.looseObject({ name: text(200), quantity: z.int().min(1), amount })).max(100).optional(),
+});
+
+const payment = z.looseObject({ id: identifier, amount, currency, method: text(64).optional() });
+
+const customer = z.looseObject({ email: address, name: text(200).optional(), locale: locale.optional() });
+
+const refund = z.looseObject({ id: identifier.optional(), amount, reason: text(200).optional() });
+
+const options = z.strictObject({
+  delayMs: z.int().min(0).max(MAX_DELAY_MS).optional(),
+  priority: z.enum(PRIORITIES).optional(),
+  hold: z.boolean().optional(),
+});
+
+function eventOf<const T extends string, D extends z.ZodType>(type: T, data: D) {
+  return z.strictObject({
+    id: identifier,
+    type: z.literal(type),
+    occurredAt: instant.optional(),
+    data,
+    options: options.optional(),
+  });
+}
+
+interface EventType {
+  schema: z.ZodType<Event>;
+  /** Name of the templates: `mail/templates/<template>.*` */
+  template: string;
+  priority: Priority;
+  /** Overrides DELAY_MS for this type. */
+  delayMs?: number;
+}
+
+const paymentCompleted = eventOf("payment.completed", z.looseObject({ booking, payment, customer }));
+const paymentRefunded = eventOf(
+  "payment.refunded",
+  z.looseObject({ booking, payment, customer, refund: refund.optional() }),
+);
+
+export type Event = z.output<typeof paymentCompleted> | z.output<typeof paymentRefunded>;
+
+export const EVENT_TYPES: ReadonlyMap<string, EventType> = new Map<string, EventType>([
+  ["payment.completed", { schema: paymentCompleted, template: "payment.completed", priority: "critical" }],
+  ["payment.refunded", { schema: paymentRefunded, template: "payment.refunded", priority: "default" }],
+]);
+
+/** One bad field. `pointer` is its JSON Pointer (RFC 6901), "" being the whole body. */
+export interface FieldProblem {
+  pointer: string;
+  detail: string;
+}
+
+export type ParsedEvent = { ok: true; event: Event } | { ok: false; problems: FieldProblem[] };
+
+/**
+ * Checks a decoded body.
+ * @example parseEvent({ id: "evt_1", type: "nope" }) // { ok: false, problems: [{ pointer: "/type", … }] }
+ */
+export function parseEvent(input: unknown): ParsedEvent {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) {
+    return { ok: false, problems: [{ pointer: "", detail: "must be a JSON object" }] };
+  }
+  const type = (input as { type?: unknown }).type;
+  const entry = typeof type === "string" ? EVENT_TYPES.get(type) : undefined;
+  if (entry === undefined) {
+    const allowed = [...EVENT_TYPES.keys()].join(", ");
+    return { ok: false, problems: [{ pointer: "/type", detail: `is ${show(type)}, must be one of: ${allowed}` }] };
+  }
+  const parsed = entry.schema.safeParse(input, { reportInput: true });
+  if (parsed.success) return { ok: true, event: parsed.data };
+  return { ok: false, problems: parsed.error.issues.flatMap(problemsOf) };
+}
+
+function problemsOf(issue: z.core.$ZodIssue): FieldProblem[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => ({ pointer: pointerOf([...issue.path, key]), detail: "is not a field of an event" }));
+  }
+  return [{ pointer: pointerOf(issue.path), detail: `is ${show(issue.input)}: ${issue.message}` }];
+}
+
+function pointerOf(path: readonly PropertyKey[]): string {
+  return path.map((part) => `/${String(part).replace(/~/g, "~0").replace(/\//g, "~1")}`).join("");
+}
+
+/** The value as the producer wrote it, cut so that an error never echoes a whole body. */
+function show(value: unknown): string {
+  if (value === undefined) return "missing";
+  const shown = JSON.stringify(value) ?? String(value);
+  return shown.length > 80 ? `${shown.slice(0, 80)}…` : shown;
+}

@@ -1,0 +1,29 @@
+/* The narrow port behind which the SMTP library stands. */
+import type { Failure } from "../domain/outcome.ts";
+
+/** A rendered mail for one recipient. */
+export interface Mail {
+  /** The same on each attempt (RFC 5322 3.6.4), without the angle brackets. */
+  messageIdHeader: string;
+  to: { address: string; name?: string };
+  subject: string;
+  text: string;
+  html: string;
+  /** BCP 47. */
+  language: string;
+}
+
+/** How an attempt ended, as far as SMTP can tell. */
+export type Delivery =
+  | { kind: "sent"; reply: string }
+  | { kind: "failed"; failure: Failure }
+  /** The relay's fault, not the message's: nothing was handed over and no attempt is spent. */
+  | { kind: "relay_fault"; reason: string };
+
+export interface Mailer {
+  /** Never throws. */
+  send(mail: Mail): Promise<Delivery>;
+  /** Connects and greets; undefined when the relay is fine, else what is wrong with it. */
+  probe(): Promise<string | undefined>;
+  close(): Promise<void>;
+}

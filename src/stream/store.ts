@@ -1,0 +1,87 @@
+/* What the rest of the program may ask of Redis, apart from posting (domain/ingress.ts) and the worker's loops. */
+import type { Message, Priority, State } from "../domain/lifecycle.ts";
+
+export interface Page {
+  items: Message[];
+  /** Opaque; missing on the last page. */
+  cursor?: string;
+}
+
+export interface MessageQuery {
+  state?: State;
+  booking?: string;
+  recipient?: string;
+  cursor?: string;
+  /** 1 to 200. */
+  limit: number;
+}
+
+export interface Messages {
+  byId(messageId: string): Promise<Message | undefined>;
+  byEvent(eventId: string): Promise<Message | undefined>;
+  /** Newest first as far as the index in use allows. Throws BadCursor. */
+  list(query: MessageQuery): Promise<Page>;
+}
+
+/** Corrections made while a dead letter is replayed. */
+export interface Edit {
+  recipient?: string;
+}
+
+export interface DeadQuery {
+  fingerprint?: string;
+  cursor?: string;
+  limit: number;
+}
+
+export interface DeadGroup {
+  fingerprint: string;
+  count: number;
+}
+
+export interface DeadLetters {
+  list(query: DeadQuery): Promise<Page>;
+  groups(): Promise<DeadGroup[]>;
+  /** DEAD or held UNKNOWN -> QUEUED. `not_found`: no such message; `not_dead`: its state is another. */
+  replay(messageId: string, edit: Edit): Promise<"replayed" | "not_found" | "not_dead">;
+  /** Removes the message for good. */
+  drop(messageId: string): Promise<"dropped" | "not_found" | "not_dead">;
+}
+
+export interface QueueDepth {
+  name: Priority;
+  paused: boolean;
+  /** Entries that wait for a worker. */
+  queued: number;
+  /** Entries that a worker owns. */
+  sending: number;
+}
+
+export interface Queues {
+  depths(): Promise<QueueDepth[]>;
+  /** Messages now in each state, and how many ever entered it. */
+  counts(): Promise<Record<State, { now: number; total: number }>>;
+  pause(queue: Priority): Promise<void>;
+  resume(queue: Priority): Promise<void>;
+}
+
+export interface Transition {
+  /** Position in the feed: pass it to `since` to go on from there. */
+  id: string;
+  /** Epoch ms. */
+  at: number;
+  messageId: string;
+  state: State;
+  attempt?: number;
+  reason?: string;
+}
+
+export interface Feed {
+  /** Calls back for each transition after `since` (default: from now on) until the returned function is called. */
+  follow(since: string | undefined, on: (transition: Transition) => void): () => void;
+}
+
+/** The cursor was not made by this service. */
+export class BadCursor extends Error {
+  override name = "BadCursor";
+}
