@@ -29,7 +29,7 @@ const identifier = z
   .regex(/^[\x21-\x7e]{1,128}$/, "must be 1 to 128 printable ASCII characters without spaces");
 
 /** One bare addr-spec (RFC 5321 4.1.2), at most 254 bytes: no display name, comment, group or quoted part. */
-const address = z
+export const address = z
   .string()
   .max(254)
   .regex(
@@ -37,16 +37,17 @@ const address = z
     "must be one bare e-mail address such as an@example.com",
   );
 
-const instant = z.iso.datetime({ offset: true, error: "must be an ISO 8601 instant with an offset, such as 2026-12-01T21:30:00+07:00" });
+const instant = z.iso.datetime({
+  offset: true,
+  error: "must be an ISO 8601 instant with an offset, such as 2026-12-01T21:30:00+07:00",
+});
 
 /** Minor units (ISO 4217): 450000 is 450,000 VND, and 4,500.00 USD. */
 const amount = z.int("must be an integer in the currency's minor unit").min(0);
 
 const CURRENCIES = new Set(Intl.supportedValuesOf("currency"));
 
-const currency = z
-  .string()
-  .refine((code) => CURRENCIES.has(code), "must be an ISO 4217 code in capitals, such as VND");
+const currency = z.string().refine((code) => CURRENCIES.has(code), "must be an ISO 4217 code in capitals, such as VND");
 
 const locale = z
   .string()
@@ -63,7 +64,10 @@ const booking = z.looseObject({
   id: identifier,
   title: text(200),
   startsAt: instant.optional(),
-  items: z.array(z.looseObject({ name: text(200), quantity: z.int().min(1), amount })).max(100).optional(),
+  items: z
+    .array(z.looseObject({ name: text(200), quantity: z.int().min(1), amount }))
+    .max(100)
+    .optional(),
 });
 
 const payment = z.looseObject({ id: identifier, amount, currency, method: text(64).optional() });
@@ -139,7 +143,10 @@ export function parseEvent(input: unknown): ParsedEvent {
 
 function problemsOf(issue: z.core.$ZodIssue): FieldProblem[] {
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({ pointer: pointerOf([...issue.path, key]), detail: "is not a field of an event" }));
+    return issue.keys.map((key) => ({
+      pointer: pointerOf([...issue.path, key]),
+      detail: "is not a field of an event",
+    }));
   }
   return [{ pointer: pointerOf(issue.path), detail: `is ${show(issue.input)}: ${issue.message}` }];
 }

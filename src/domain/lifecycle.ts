@@ -82,7 +82,8 @@ export function attemptsOf(timeline: readonly TimelineEntry[]): Attempt[] {
       open = { n: line.attempt ?? attempts.length + 1, at: line.at };
       attempts.push(open);
     } else if (open !== undefined) {
-      if (line.state === "queued") attempts.pop(); // released before it was tried: not an attempt
+      if (line.state === "queued")
+        attempts.pop(); // released before it was tried: not an attempt
       else if (isOutcome(line.state)) {
         open.outcome = line.state;
         if (line.reason !== undefined) open.reply = line.reason;

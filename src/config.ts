@@ -1,0 +1,207 @@
+/*
+ * Every setting, declared once: default, what is allowed, and a sentence. The README's table is printed from
+ * here (`postpaid config --markdown`). Nothing is read at import; a bad value is a ConfigError that names the
+ * variable, the value and what is allowed.
+ */
+import { cpus } from "node:os";
+import { formatDuration, parseDurationMs } from "./domain/duration.ts";
+import { parseRedisUrl, type RedisAddress } from "./stream/connect.ts";
+import { MAX_PARTITIONS } from "./stream/messageId.ts";
+
+export class ConfigError extends Error {
+  override name = "ConfigError";
+}
+
+interface Setting<T> {
+  /** As a person would write it; undefined: unset by default. */
+  default: string | undefined;
+  allowed: string;
+  about: string;
+  secret?: true;
+  /** Undefined when the text is not allowed. */
+  parse: (text: string) => T | undefined;
+}
+
+const DAY_MS = 86_400_000;
+
+function integer(fallback: number, min: number, max: number, about: string): Setting<number> {
+  return {
+    default: String(fallback),
+    allowed: `an integer from ${min} to ${max}`,
+    about,
+    parse: (text) => {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+      return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+function oneOf<const T extends string>(values: readonly T[], about: string): Setting<T> {
+  return {
+    default: values[0],
+    allowed: values.join(" or "),
+    about,
+    parse: (text) => values.find((value) => value === text),
+  };
+}
+
+function text(fallback: string | undefined, allowed: string, about: string, valid: (text: string) => boolean) {
+  return { default: fallback, allowed, about, parse: (value: string) => (valid(value) ? value : undefined) };
+}
+
+const SMTP_SCHEMES = ["smtp:", "smtps:"];
+
+export const SETTINGS = {
+  PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
+  HOST: text("127.0.0.1", "an address or host name", "Address that the HTTP service listens on.", (v) =>
+    /^\S+$/.test(v),
+  ),
+  ROLE: oneOf(["all", "api", "worker"], "What this process does: take events in, send mail, or both."),
+  DATA_DIR: text(
+    "./data",
+    "a folder that can be written",
+    "Keys, the embedded Redis, the catcher's mails.",
+    (v) => v !== "",
+  ),
+  REDIS_URL: {
+    default: undefined,
+    allowed:
+      "redis://, rediss://, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
+    about: "The Redis to use. Unset: an embedded redis-server under DATA_DIR.",
+    secret: true,
+    parse: parseRedisUrl,
+  } as Setting<RedisAddress>,
+  PARTITIONS: integer(
+    1,
+    1,
+    MAX_PARTITIONS,
+    "Sets of keys, each in one cluster slot. Not to be changed while messages wait.",
+  ),
+  SMTP_URL: {
+    default: undefined,
+    allowed: "smtp://user:password@host:587 or smtps://host:465",
+    about: "The relay. Unset: the built-in catcher on CATCHER_PORT.",
+    secret: true,
+    parse: (value) => (URL.canParse(value) && SMTP_SCHEMES.includes(new URL(value).protocol) ? value : undefined),
+  } as Setting<string>,
+  CATCHER_PORT: integer(1025, 0, 65_535, "Port of the built-in catcher, which keeps mails in DATA_DIR/caught."),
+  MAIL_FROM: text(
+    "postpaid <no-reply@localhost>",
+    "an address, or Name <address>",
+    "The sender, in the envelope and in the From header.",
+    (v) => /^[^<>\r\n]*<[^\s<>@]+@[^\s<>@]+>$|^[^\s<>@]+@[^\s<>@]+$/.test(v),
+  ),
+  INGEST_KEYS: {
+    default: undefined,
+    allowed: "keys of printable ASCII characters, separated by commas",
+    about: "Keys that may post events; several for rotation. Unset: one is made in DATA_DIR/ingest.key.",
+    secret: true,
+    parse: (value) => {
+      const keys = value.split(",").map((one) => one.trim());
+      return keys.every((one) => /^[\x21-\x7e]+$/.test(one)) ? keys : undefined;
+    },
+  } as Setting<string[]>,
+  ADMIN_TOKEN: {
+    default: undefined,
+    allowed: "printable ASCII characters",
+    about: "Token for the operator's routes. Unset: one is made in DATA_DIR/admin.token.",
+    secret: true,
+    parse: (value) => (/^[\x21-\x7e]+$/.test(value) ? value : undefined),
+  } as Setting<string>,
+  DELAY_MS: integer(10_000, 0, 30 * DAY_MS, "Delay before the first attempt, ms, where event and type set none."),
+  MAX_RETRIES: integer(10, 0, 100, "Retries after the first attempt, before a message is a dead letter."),
+  RETRY_DELAYS: {
+    default: "30s 2m 5m 15m 30m 1h 2h 4h 8h 16h",
+    allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
+    about: "Delay before each retry; the last one repeats. Jitter adds up to a tenth.",
+    parse: (value) => {
+      const delays = value.trim().split(/\s+/).map(parseDurationMs);
+      return delays.every((ms): ms is number => ms !== undefined && ms <= 30 * DAY_MS) ? delays : undefined;
+    },
+  } as Setting<number[]>,
+  DEDUP_TTL_MS: integer(
+    DAY_MS,
+    1_000,
+    30 * DAY_MS,
+    "How long the same event id gives the same answer and no second mail, ms.",
+  ),
+  RETENTION_MS: integer(
+    7 * DAY_MS,
+    1_000,
+    365 * DAY_MS,
+    "How long a sent or cancelled message can be looked up, ms; at least DEDUP_TTL_MS.",
+  ),
+  MAX_BACKLOG: integer(
+    5_000_000,
+    1,
+    1_000_000_000,
+    "Messages that may wait in a partition before posts are refused with 503.",
+  ),
+  CONCURRENCY: integer(
+    10 * cpus().length,
+    1,
+    1_000,
+    "Attempts at the same time, and connections to the relay. Ten for each core.",
+  ),
+  PRIORITY_ORDER: oneOf(
+    ["weighted", "strict"],
+    "weighted: critical, default and low share 6:3:1; strict: highest first.",
+  ),
+  LEASE_MS: integer(30_000, 500, 3_600_000, "How long a worker that went silent keeps what it took, ms."),
+  SHUTDOWN_MS: integer(10_000, 0, 600_000, "How long a stop waits for mails under way, ms."),
+  ON_UNKNOWN: oneOf(
+    ["resend", "hold"],
+    "When the relay may have a mail and never said so: send again, or hold it for a person.",
+  ),
+  LOG_LEVEL: oneOf(["info", "trace", "debug", "warn", "error", "fatal", "silent"], "Least level that is logged."),
+  LOG_PII: oneOf(["masked", "plain"], "Addresses and names in the log."),
+} satisfies Record<string, Setting<unknown>>;
+
+type Settings = typeof SETTINGS;
+type Name = keyof Settings;
+/** Always set: those that have a default. */
+type Optional = "REDIS_URL" | "SMTP_URL" | "INGEST_KEYS" | "ADMIN_TOKEN";
+type Value<N extends Name> = NonNullable<ReturnType<Settings[N]["parse"]>>;
+
+export type Config = { [N in Exclude<Name, Optional>]: Value<N> } & { [N in Optional]: Value<N> | undefined };
+
+/** @throws ConfigError */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const config = Object.fromEntries(
+    Object.entries(SETTINGS).map(([name, setting]) => [name, read(name, setting as Setting<unknown>, env[name])]),
+  ) as unknown as Config;
+  const unset = env["RETENTION_MS"] === undefined || env["RETENTION_MS"] === "";
+  if (config.RETENTION_MS < config.DEDUP_TTL_MS) {
+    if (!unset) refuse("RETENTION_MS", String(config.RETENTION_MS), `at least DEDUP_TTL_MS, ${config.DEDUP_TTL_MS}`);
+    config.RETENTION_MS = config.DEDUP_TTL_MS;
+  }
+  return config;
+}
+
+/** A variable that is set to nothing counts as unset, as `FOO= command` means it. */
+function read(name: string, setting: Setting<unknown>, given: string | undefined): unknown {
+  const value = given === undefined || given === "" ? setting.default : given;
+  if (value === undefined) return undefined;
+  const parsed = setting.parse(value);
+  if (parsed === undefined) refuse(name, setting.secret ? "(not shown, it may hold a secret)" : value, setting.allowed);
+  return parsed;
+}
+
+function refuse(name: string, value: string, allowed: string): never {
+  throw new ConfigError(`${name} is ${JSON.stringify(value)}, allowed: ${allowed}`);
+}
+
+/** The README's table. */
+export function describeSettings(): { name: string; default: string; allowed: string; about: string }[] {
+  return Object.entries(SETTINGS).map(([name, setting]) => ({
+    name,
+    default: name === "CONCURRENCY" ? "10 × cores" : shownDefault(name, setting.default),
+    allowed: setting.allowed,
+    about: setting.about,
+  }));
+}
+
+function shownDefault(name: string, value: string | undefined): string {
+  if (value === undefined) return "";
+  return name.endsWith("_MS") && Number(value) >= 60_000 ? `${value} (${formatDuration(Number(value))})` : value;
+}

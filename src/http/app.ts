@@ -1,0 +1,70 @@
+/*
+ * The HTTP service: every route, and the two places where a request ends that no route answered. A handler
+ * returns its refusals as values; what it throws is mapped here, once.
+ */
+import { Hono } from "hono";
+import { routePath } from "hono/route";
+import type { Logger } from "pino";
+import type { Ingress } from "../domain/ingress.ts";
+import type { DeadLetters, Feed, Messages, Queues } from "../stream/store.ts";
+import { createAuth, requireAdmin } from "./auth.ts";
+import { batchRoutes } from "./batch.ts";
+import { deadRoutes } from "./dead.ts";
+import { docsRoutes } from "./docs.ts";
+import { eventRoutes } from "./events.ts";
+import { healthRoutes } from "./health.ts";
+import { homeRoutes } from "./home.ts";
+import { liveHandler } from "./live.ts";
+import { messageRoutes } from "./messages.ts";
+import { openapiRoutes } from "./openapi.ts";
+import { problem, problemOf, refuse } from "./problem.ts";
+import { queueRoutes } from "./queues.ts";
+
+export interface AppDeps {
+  ingress: Ingress;
+  messages: Messages;
+  dead: DeadLetters;
+  queues: Queues;
+  feed: Feed;
+  /** Undefined when an event can be made durable, else why not. */
+  ready(): Promise<string | undefined>;
+  /** At least one. `whsec_` and base64, or any text. */
+  ingestKeys: readonly string[];
+  adminToken: string;
+  log: Logger;
+  /** Epoch ms. */
+  now(): number;
+  /** In the Prometheus text format. */
+  metrics(): Promise<string>;
+}
+
+export function createApp(deps: AppDeps): Hono {
+  const app = new Hono();
+  const auth = createAuth(deps.ingestKeys, deps.adminToken);
+
+  // The payment path runs no middleware: nothing may be put in front of these.
+  eventRoutes(app, auth, deps.ingress);
+  batchRoutes(app, auth, deps.ingress, deps.log);
+
+  messageRoutes(app, auth, deps.messages);
+  deadRoutes(app, auth, deps.dead, deps.messages);
+  queueRoutes(app, auth, deps.queues);
+  app.get("/v1/live", requireAdmin(auth), liveHandler(deps.feed));
+  healthRoutes(app, deps.ready, deps.metrics);
+  openapiRoutes(app);
+  docsRoutes(app);
+  homeRoutes(app, deps);
+
+  app.notFound((c) => {
+    const allowed = ["GET", "POST", "DELETE"].filter((method) => app.router.match(method, c.req.path)[0].length > 0);
+    if (allowed.length === 0) return refuse(problem("not-found", "There is no such route; /docs has them all."));
+    if (allowed.includes(c.req.method)) return refuse(problem("not-found", "There is nothing here."));
+    if (allowed[0] === "GET") allowed.splice(1, 0, "HEAD");
+    const allow = allowed.join(", ");
+    return refuse(problem("method-not-allowed", `The methods of this route: ${allow}.`), { allow });
+  });
+
+  app.onError((error, c) => refuse(problemOf(error, `${c.req.method} ${routePath(c)}`, deps.log)));
+
+  return app;
+}

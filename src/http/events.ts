@@ -1,0 +1,108 @@
+/* POST /v1/events: the payment path. One event, one round trip of the ingress, nothing else that waits. */
+import type { Context, Hono } from "hono";
+import { parseEvent } from "../domain/event.ts";
+import type { Accepted, Ingress, Posted } from "../domain/ingress.ts";
+import { type Auth, claimsSignature, unauthorized } from "./auth.ts";
+import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
+import { type Problem, problem, refuse } from "./problem.ts";
+import type { AcceptedReply } from "./schemas.ts";
+
+export const MAX_EVENT_BYTES = 65_536;
+
+/** The checks, the scripts and the templates recurse: what they get is shallow. */
+const MAX_DEPTH = 32;
+
+/** A body of 64 KiB has room for thousands of wrong fields; the answer has not. */
+const MAX_ERRORS = 50;
+
+export type Taken = { ok: true; reply: AcceptedReply } | { ok: false; problem: Problem };
+
+export function eventRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
+  app.post("/v1/events", async (c) => {
+    const body = await readPosted(c, auth, MAX_EVENT_BYTES);
+    if (!body.ok) return refuse(body.problem);
+    const json = decodeJson(body.value);
+    if (!json.ok) return refuse(json.problem);
+    const taken = await take(json.value, ingress);
+    if (!taken.ok) return refuse(taken.problem);
+    return Response.json(taken.reply, { status: 202 });
+  });
+}
+
+/** The text of a body that a producer vouches for. What needs no body to be refused is refused without one. */
+export async function readPosted(c: Context, auth: Auth, maxBytes: number): Promise<Read<string>> {
+  const request = c.req.raw;
+  const authorization = request.headers.get("authorization");
+  const trusted = auth.isIngest(authorization);
+  if (!trusted && !claimsSignature(request.headers)) return { ok: false, problem: refusal(auth, authorization) };
+  const body = await readBytes(request, maxBytes);
+  if (!body.ok) return body;
+  if (!trusted) {
+    const fault = auth.signatureFault(request.headers, body.value);
+    if (fault !== undefined) {
+      return { ok: false, problem: unauthorized(`The webhook signature was not accepted: ${fault}.`) };
+    }
+  }
+  return decodeText(body.value);
+}
+
+function refusal(auth: Auth, authorization: string | null): Problem {
+  if (auth.isAdmin(authorization)) return problem("forbidden", "This route takes an ingest key.");
+  return unauthorized("Send Authorization: Bearer <ingest key>, or Standard Webhooks headers made with an ingest key.");
+}
+
+/** Checks one decoded event and posts it. */
+export async function take(input: unknown, ingress: Ingress): Promise<Taken> {
+  if (isTooDeep(input)) {
+    const detail = `is nested more than ${MAX_DEPTH} levels deep`;
+    return refused(problem("invalid-event", "The event is nested too deep.", [{ pointer: "", detail }]));
+  }
+  const parsed = parseEvent(input);
+  if (!parsed.ok) {
+    const count = parsed.problems.length;
+    const detail = count === 1 ? "One field is wrong." : `${count} fields are wrong.`;
+    return refused(problem("invalid-event", detail, parsed.problems.slice(0, MAX_ERRORS)));
+  }
+  const { event } = parsed;
+  if (event.options?.hold === true) {
+    const errors = [{ pointer: "/options/hold", detail: "is not supported yet" }];
+    return refused(problem("invalid-event", "One field is wrong.", errors));
+  }
+  const posted = await ingress.post(event);
+  if (posted.kind !== "accepted") return refused(refusalOf(posted));
+  return { ok: true, reply: replyOf(event.id, posted) };
+}
+
+export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isTooDeep(inner, levels - 1));
+}
+
+function replyOf(eventId: string, posted: Accepted): AcceptedReply {
+  return {
+    id: posted.messageId,
+    eventId,
+    state: posted.state,
+    dueAt: new Date(posted.dueAt).toISOString(),
+    duplicate: posted.duplicate,
+    durability: posted.durability,
+  };
+}
+
+function refusalOf(posted: Exclude<Posted, Accepted>): Problem {
+  switch (posted.kind) {
+    case "conflict":
+      return problem(
+        "id-reused",
+        `The first event with this id became ${posted.messageId}; this body differs from it.`,
+      );
+    case "full":
+      return problem("backlog-full", `${posted.limit} messages wait already. Post the same event again later.`);
+    case "unavailable":
+      return problem("unavailable", `${posted.reason}. Posting the same event again is safe.`);
+  }
+}
+
+function refused(document: Problem): Taken {
+  return { ok: false, problem: document };
+}

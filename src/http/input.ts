@@ -1,0 +1,63 @@
+/* Query strings and the small bodies of the admin routes, checked against a schema. */
+import type { Context } from "hono";
+import { z } from "zod";
+import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
+import { type InputProblem, problem } from "./problem.ts";
+
+const MAX_BODY_BYTES = 65_536;
+
+const DEFAULT_LIMIT = 50;
+
+export const limitParameter = z.coerce
+  .number("must be a number")
+  .int("must be a whole number")
+  .min(1, "must be at least 1")
+  .max(200, "must be at most 200")
+  .default(DEFAULT_LIMIT);
+
+export const cursorParameter = z.string().min(1).max(512).exactOptional();
+
+/** The query string; a parameter that is unknown or given twice is more likely a mistake than meant. */
+export function readQuery<T>(c: Context, schema: z.ZodType<T>): Read<T> {
+  const given = Object.entries(c.req.queries());
+  const twice = given.filter(([, values]) => values.length > 1);
+  if (twice.length > 0) {
+    const errors = twice.map(([parameter]) => ({ parameter, detail: "is given more than once" }));
+    return wrong("The query is not valid.", errors);
+  }
+  const parsed = schema.safeParse(Object.fromEntries(given.map(([name, values]) => [name, values[0]])));
+  if (parsed.success) return { ok: true, value: parsed.data };
+  const errors = fieldsOf(parsed.error).map(([path, detail]) => ({ parameter: path.join("."), detail }));
+  return wrong("The query is not valid.", errors);
+}
+
+/** The JSON body; none at all reads as `{}`. */
+export async function readInput<T>(c: Context, schema: z.ZodType<T>): Promise<Read<T>> {
+  const bytes = await readBytes(c.req.raw, MAX_BODY_BYTES);
+  if (!bytes.ok) return bytes;
+  const text = decodeText(bytes.value);
+  if (!text.ok) return text;
+  const json = decodeJson(text.value.trim() === "" ? "{}" : text.value);
+  if (!json.ok) return json;
+  const parsed = schema.safeParse(json.value);
+  if (parsed.success) return { ok: true, value: parsed.data };
+  const errors = fieldsOf(parsed.error).map(([path, detail]) => ({ pointer: pointerOf(path), detail }));
+  return wrong("The body is not valid.", errors);
+}
+
+/** RFC 6901 */
+function pointerOf(path: string[]): string {
+  return path.map((part) => `/${part.replace(/~/g, "~0").replace(/\//g, "~1")}`).join("");
+}
+
+function fieldsOf(error: z.ZodError): [path: string[], detail: string][] {
+  return error.issues.flatMap((issue): [string[], string][] => {
+    const path = issue.path.map(String);
+    if (issue.code !== "unrecognized_keys") return [[path, issue.message]];
+    return issue.keys.slice(0, 20).map((key) => [[...path, key], "is not known here"]);
+  });
+}
+
+function wrong(detail: string, errors: InputProblem[]): Read<never> {
+  return { ok: false, problem: problem("invalid-request", detail, errors) };
+}

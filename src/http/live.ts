@@ -1,0 +1,62 @@
+/*
+ * GET /v1/live: each transition as it happens (server-sent events). A client that reconnects with the
+ * Last-Event-ID it saw misses nothing that the feed still has. One that reads slower than messages move
+ * is cut off, and can do the same: what waits for it is bounded.
+ */
+import type { Handler } from "hono";
+import { streamSSE } from "hono/streaming";
+import type { Feed, Transition } from "../stream/store.ts";
+import { iso } from "./messages.ts";
+import type { TransitionData } from "./schemas.ts";
+
+const MAX_WAITING = 10_000;
+const RECONNECT_MS = 2_000;
+
+export function liveHandler(feed: Feed, heartbeatMs = 15_000): Handler {
+  return (c) => {
+    const waiting: Transition[] = [];
+    let wake = () => {};
+    let unfollow = () => {};
+    let lagging = false;
+    unfollow = feed.follow(c.req.header("last-event-id"), (transition) => {
+      lagging ||= waiting.push(transition) > MAX_WAITING;
+      if (lagging) unfollow();
+      wake();
+    });
+    // No proxy may hold events back until it has a buffer full of them.
+    c.header("X-Accel-Buffering", "no");
+    return streamSSE(c, async (stream) => {
+      stream.onAbort(() => wake());
+      try {
+        await stream.write(`retry: ${RECONNECT_MS}\n\n`);
+        while (!stream.aborted && !lagging) {
+          const next = waiting.shift();
+          if (next !== undefined) {
+            await stream.writeSSE({ id: next.id, event: "transition", data: JSON.stringify(dataOf(next)) });
+            continue;
+          }
+          const idle = await new Promise<boolean>((resolve) => {
+            const timer = setTimeout(resolve, heartbeatMs, true);
+            wake = () => {
+              clearTimeout(timer);
+              resolve(false);
+            };
+          });
+          if (idle) await stream.write(": still here\n\n");
+        }
+      } finally {
+        unfollow();
+      }
+    });
+  };
+}
+
+function dataOf({ at, messageId, state, attempt, reason }: Transition): TransitionData {
+  return {
+    at: iso(at),
+    messageId,
+    state,
+    ...(attempt !== undefined && { attempt }),
+    ...(reason !== undefined && { reason }),
+  };
+}

@@ -1,0 +1,185 @@
+/* The routes as OpenAPI has them: what each takes, answers and refuses. */
+import { z } from "zod";
+import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject, ZodOpenApiResponseObject } from "zod-openapi";
+import { PRIORITIES } from "../domain/lifecycle.ts";
+import { bulkInput, deadQuery, editInput } from "./dead.ts";
+import { EVENT_EXAMPLE, event } from "./eventSchema.ts";
+import { messagesQuery } from "./messages.ts";
+import { PROBLEM_TYPE } from "./problem.ts";
+import * as replies from "./schemas.ts";
+
+type Refusal = keyof typeof REFUSALS;
+
+const REFUSALS = {
+  400: "Not readable or not valid; `errors` points at each bad field",
+  401: "Credentials are missing or wrong",
+  403: "The credentials are good for other routes",
+  404: "No such thing",
+  409: "The message is not a dead letter",
+  413: "Too large",
+  422: "The event's id was used for another event within the dedup window",
+  503: "Nothing was done, as far as is known; the same request again is safe",
+} as const;
+
+const PRODUCER = [{ ingestKey: [] }, { signature: [] }];
+const READER = [{ ingestKey: [] }, { adminToken: [] }];
+const ADMIN = [{ adminToken: [] }];
+
+const messageId = z.object({ id: z.string().meta({ example: "msg_01jd8x2v5m7k9q3r6t8w0y2z4a00" }) });
+const queueName = z.object({ name: z.enum(PRIORITIES) });
+
+export const PATHS: ZodOpenApiPathsObject = {
+  "/v1/events": {
+    post: {
+      summary: "Post an event",
+      description:
+        "The event's id is the idempotency key: the same event again gets the same answer, and no second mail.",
+      tags: ["events"],
+      security: PRODUCER,
+      requestBody: { required: true, content: { "application/json": { schema: event, example: EVENT_EXAMPLE } } },
+      responses: {
+        202: json("Durable, as far as `durability` says", replies.acceptedReply),
+        ...refusals(400, 401, 403, 413, 422, 503),
+      },
+    },
+  },
+  "/v1/events/batch": {
+    post: {
+      summary: "Post up to 1000 events",
+      description: "A JSON array, or one event per line. Each stands alone: a bad one stops no other.",
+      tags: ["events"],
+      security: PRODUCER,
+      requestBody: {
+        required: true,
+        content: {
+          "application/json": { schema: z.array(event).min(1).max(1000), example: [EVENT_EXAMPLE] },
+          "application/x-ndjson": { schema: z.string(), example: `${JSON.stringify(EVENT_EXAMPLE)}\n` },
+        },
+      },
+      responses: {
+        202: json("One result per event, in order, with its own `status`", replies.batchReply),
+        ...refusals(400, 401, 403, 413, 503),
+      },
+    },
+  },
+  "/v1/events/{eventId}": {
+    get: read("The message of an event", "messages", READER, replies.messageReply, [404], {
+      path: z.object({ eventId: z.string().meta({ example: "evt_7Q2" }) }),
+    }),
+  },
+  "/v1/messages": {
+    get: read("List messages", "messages", READER, replies.messagesReply, [400], { query: messagesQuery }),
+  },
+  "/v1/messages/{id}": {
+    get: read("A message", "messages", READER, replies.messageReply, [404], { path: messageId }),
+  },
+  "/v1/dead": {
+    get: read("List dead letters", "dead letters", ADMIN, replies.deadReply, [400, 403], { query: deadQuery }),
+  },
+  "/v1/dead/replay": {
+    post: {
+      summary: "Replay many",
+      description: "Takes at least one of `fingerprint`, `ids` and `all: true`. With `dryRun`, says what it would do.",
+      tags: ["dead letters"],
+      security: ADMIN,
+      requestBody: {
+        required: true,
+        content: { "application/json": { schema: bulkInput, example: { fingerprint: "3f1c0d9a77be", dryRun: true } } },
+      },
+      responses: {
+        200: json("A dry run", replies.bulkReply),
+        202: json("Replayed", replies.bulkReply),
+        ...refusals(400, 401, 403, 413, 503),
+      },
+    },
+  },
+  "/v1/dead/{id}/replay": {
+    post: {
+      summary: "Replay one",
+      tags: ["dead letters"],
+      security: ADMIN,
+      requestParams: { path: messageId },
+      requestBody: { content: { "application/json": { schema: editInput, example: { recipient: "an@example.com" } } } },
+      responses: { 202: json("Queued again", replies.replayedReply), ...refusals(400, 401, 403, 404, 409, 413, 503) },
+    },
+  },
+  "/v1/dead/{id}": {
+    delete: {
+      summary: "Drop one for good",
+      tags: ["dead letters"],
+      security: ADMIN,
+      requestParams: { path: messageId },
+      responses: { 204: { description: "Gone" }, ...refusals(401, 403, 404, 409, 503) },
+    },
+  },
+  "/v1/queues": { get: read("Depths and counts", "queues", ADMIN, replies.queuesReply, [403]) },
+  "/v1/queues/{name}/pause": { post: toggle("Pause a queue") },
+  "/v1/queues/{name}/resume": { post: toggle("Resume a queue") },
+  "/v1/live": {
+    get: {
+      summary: "Transitions as they happen",
+      description: "Server-sent events named `transition`; a reconnect with `Last-Event-ID` goes on from there.",
+      tags: ["queues"],
+      security: ADMIN,
+      requestParams: { header: z.object({ "Last-Event-ID": z.string().optional() }) },
+      responses: {
+        200: {
+          description: "The `data` of each event",
+          content: { "text/event-stream": { schema: replies.transitionData } },
+        },
+        ...refusals(400, 401, 403),
+      },
+    },
+  },
+  "/healthz": { get: open("The process lives", "application/json", replies.statusReply) },
+  "/readyz": { get: open("An event can be made durable", "application/json", replies.statusReply, 503) },
+  "/metrics": { get: open("Prometheus text format", "text/plain", z.string()) },
+};
+
+function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject {
+  return { description, content: { "application/json": { schema } } };
+}
+
+function refusals(...statuses: Refusal[]): ZodOpenApiOperationObject["responses"] {
+  const content = { [PROBLEM_TYPE]: { schema: replies.problemReply } };
+  const entries = statuses.map((status) => [status, { description: REFUSALS[status], content, ...headersOf(status) }]);
+  return Object.fromEntries(entries);
+}
+
+function headersOf(status: Refusal): Pick<ZodOpenApiResponseObject, "headers"> {
+  if (status === 401) return { headers: z.object({ "WWW-Authenticate": z.literal("Bearer") }) };
+  if (status === 503) return { headers: z.object({ "Retry-After": z.string().meta({ description: "Seconds" }) }) };
+  return {};
+}
+
+function read(
+  summary: string,
+  tag: string,
+  security: typeof READER | typeof ADMIN,
+  schema: z.ZodType,
+  refused: Refusal[],
+  requestParams: ZodOpenApiOperationObject["requestParams"] = {},
+): ZodOpenApiOperationObject {
+  return {
+    summary,
+    tags: [tag],
+    security,
+    requestParams,
+    responses: { 200: json(summary, schema), ...refusals(401, 503, ...refused) },
+  };
+}
+
+function toggle(summary: string): ZodOpenApiOperationObject {
+  return {
+    summary,
+    tags: ["queues"],
+    security: ADMIN,
+    requestParams: { path: queueName },
+    responses: { 200: json("As it is now", replies.pausedReply), ...refusals(401, 403, 404, 503) },
+  };
+}
+
+function open(summary: string, type: string, schema: z.ZodType, ...refused: Refusal[]): ZodOpenApiOperationObject {
+  const responses = { 200: { description: summary, content: { [type]: { schema } } }, ...refusals(...refused) };
+  return { summary, tags: ["health"], responses };
+}

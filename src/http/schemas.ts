@@ -1,0 +1,118 @@
+/* What the service answers, declared once: the handlers' return types and the OpenAPI document both come from here. */
+import { z } from "zod";
+import { PRIORITIES, STATES } from "../domain/lifecycle.ts";
+import { PROBLEM_KINDS, typeOf } from "./problem.ts";
+
+const instant = z.iso
+  .datetime()
+  .meta({ description: "ISO 8601, UTC, with milliseconds", example: "2026-11-24T09:30:10.000Z" });
+const messageId = z.string().meta({ example: "msg_01jd8x2v5m7k9q3r6t8w0y2z4a00" });
+const eventId = z.string().meta({ example: "evt_7Q2" });
+const state = z.enum(STATES).meta({ id: "State" });
+const priority = z.enum(PRIORITIES).meta({ id: "Priority" });
+const cursor = z.string().optional().meta({ description: "Pass it on to get the next page; missing on the last one." });
+
+const DURABILITIES = ["fsynced", "written", "journaled", "volatile"] as const;
+
+export const acceptedReply = z
+  .object({
+    id: messageId,
+    eventId,
+    state,
+    dueAt: instant,
+    duplicate: z.boolean().meta({ description: "The same event was accepted before, within the dedup window." }),
+    durability: z.enum(DURABILITIES).meta({
+      description:
+        "`fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis keeps nothing on disk.",
+    }),
+  })
+  .meta({ id: "Accepted" });
+
+export const problemReply = z
+  .object({
+    type: z.string().meta({ examples: PROBLEM_KINDS.map(typeOf) }),
+    title: z.string(),
+    status: z.int().min(400).max(599),
+    detail: z.string(),
+    errors: z
+      .array(
+        z.union([
+          z.object({ pointer: z.string().meta({ example: "/data/customer/email" }), detail: z.string() }),
+          z.object({ parameter: z.string().meta({ example: "state" }), detail: z.string() }),
+        ]),
+      )
+      .optional(),
+  })
+  .meta({ id: "Problem", description: "RFC 9457" });
+
+export const batchReply = z.object({
+  results: z
+    .array(z.union([acceptedReply.extend({ status: z.literal(202) }), problemReply]))
+    .meta({ description: "One per event, in order." }),
+});
+
+export const messageReply = z
+  .object({
+    id: messageId,
+    eventId,
+    type: z.string().meta({ example: "payment.completed" }),
+    state,
+    priority,
+    bookingId: z.string().meta({ example: "BK-1042" }),
+    recipient: z.string().meta({ example: "an@example.com" }),
+    dueAt: instant,
+    attempts: z.array(
+      z.object({
+        n: z.int().min(1),
+        at: instant,
+        outcome: z
+          .enum(["sent", "deferred", "dead", "unknown"])
+          .optional()
+          .meta({ description: "Missing while it is under way." }),
+        reply: z.string().optional().meta({ example: "250 2.0.0 queued" }),
+      }),
+    ),
+    timeline: z.array(z.object({ at: instant, state, attempt: z.int().optional(), reason: z.string().optional() })),
+    reason: z.string().optional().meta({ description: "Of a dead letter: why." }),
+    fingerprint: z.string().optional().meta({ description: "Dead letters with the same cause share it." }),
+    deadAt: instant.optional(),
+  })
+  .meta({ id: "Message" });
+
+export const messagesReply = z.object({ items: z.array(messageReply), cursor });
+
+export const deadReply = z.object({
+  items: z.array(messageReply),
+  groups: z.array(z.object({ fingerprint: z.string(), count: z.int() })),
+  cursor,
+});
+
+export const replayedReply = z.object({ id: messageId, result: z.literal("replayed") });
+
+export const bulkReply = z.object({
+  dryRun: z.boolean(),
+  matched: z.int().meta({ description: "Dead letters that the request named, up to its limit." }),
+  replayed: z.int(),
+  ids: z.array(messageId).meta({ description: "The dead letters that matched." }),
+});
+
+export const queuesReply = z.object({
+  items: z.array(z.object({ name: priority, paused: z.boolean(), queued: z.int(), sending: z.int() })),
+  states: z.record(
+    state,
+    z.object({ now: z.int(), total: z.int().meta({ description: "How many ever entered it." }) }),
+  ),
+});
+
+export const pausedReply = z.object({ name: priority, paused: z.boolean() });
+
+export const transitionData = z
+  .object({ at: instant, messageId, state, attempt: z.int().optional(), reason: z.string().optional() })
+  .meta({ id: "Transition" });
+
+export const statusReply = z.object({ status: z.enum(["ok", "ready"]) });
+
+export type AcceptedReply = z.infer<typeof acceptedReply>;
+export type MessageReply = z.infer<typeof messageReply>;
+export type BulkReply = z.infer<typeof bulkReply>;
+export type TransitionData = z.infer<typeof transitionData>;

@@ -1,0 +1,93 @@
+/* Prometheus metrics. What is in Redis is read when somebody asks, so it is the same whichever process answers. */
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { Event } from "./domain/event.ts";
+import type { Ingress, Posted } from "./domain/ingress.ts";
+import { STATES } from "./domain/lifecycle.ts";
+import type { Queues } from "./stream/store.ts";
+
+export interface Metrics {
+  /** The text format. */
+  render(): Promise<string>;
+  /** The same ingress, counted. */
+  counted(ingress: Ingress): Ingress;
+}
+
+export function createMetrics(queues: Queues): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const posts = new Counter({
+    name: "postpaid_posts_total",
+    help: "Events posted to this process, by what became of them.",
+    labelNames: ["result"],
+    registers,
+  });
+  const redisUp = new Gauge({ name: "postpaid_redis_up", help: "1 while Redis answers.", registers });
+  const messages = new Gauge({
+    name: "postpaid_messages",
+    help: "Messages now in a state. Those sent or cancelled expire and are not taken off.",
+    labelNames: ["state"],
+    registers,
+  });
+  const transitions = new Counter({
+    name: "postpaid_transitions_total",
+    help: "Messages that ever entered a state.",
+    labelNames: ["state"],
+    registers,
+  });
+  const queued = new Gauge({
+    name: "postpaid_queue_queued",
+    help: "Messages that wait for a worker.",
+    labelNames: ["queue"],
+    registers,
+  });
+  const sending = new Gauge({
+    name: "postpaid_queue_sending",
+    help: "Messages that a worker owns.",
+    labelNames: ["queue"],
+    registers,
+  });
+  const paused = new Gauge({
+    name: "postpaid_queue_paused",
+    help: "1 while paused.",
+    labelNames: ["queue"],
+    registers,
+  });
+
+  async function readRedis(): Promise<void> {
+    const [counts, depths] = await Promise.all([queues.counts(), queues.depths()]);
+    transitions.reset();
+    for (const state of STATES) {
+      messages.set({ state }, counts[state].now);
+      transitions.inc({ state }, counts[state].total);
+    }
+    for (const depth of depths) {
+      queued.set({ queue: depth.name }, depth.queued);
+      sending.set({ queue: depth.name }, depth.sending);
+      paused.set({ queue: depth.name }, depth.paused ? 1 : 0);
+    }
+  }
+
+  return {
+    async render() {
+      const up = await readRedis().then(
+        () => 1,
+        () => 0,
+      );
+      redisUp.set(up);
+      if (up === 0) for (const stale of [messages, queued, sending, paused]) stale.reset();
+      return registry.metrics();
+    },
+    counted: (ingress) => ({
+      async post(event: Event) {
+        const posted = await ingress.post(event);
+        posts.inc({ result: resultOf(posted) });
+        return posted;
+      },
+    }),
+  };
+}
+
+function resultOf(posted: Posted): string {
+  return posted.kind === "accepted" && posted.duplicate ? "duplicate" : posted.kind;
+}

@@ -1,0 +1,20 @@
+--[[ SENDING -> DEAD.
+  KEYS[1] tag   ARGV[1] consumer
+  then 6 for each message: rank, entry id, message id, attempt, fingerprint, reason
+  Returns for each the number of dead letters that share its fingerprint now (1: the first of its kind),
+  or 0: not the owner, nothing written.   Fence: owned(). ]]
+local result = {}
+for i = 2, #ARGV, 6 do
+  local id, attempt = ARGV[i + 2], ARGV[i + 3]
+  local l = owned(id, ARGV[1], attempt)
+  local alike = 0
+  if l then
+    local fields = { 'o', '' }
+    alike = lay_out(id, ARGV[i + 5], ARGV[i + 4], fields)
+    remove(ARGV[i], ARGV[i + 1])
+    move(id, 'sending', 'dead', attempt, ARGV[i + 5], l, fields)
+  end
+  result[#result + 1] = alike
+end
+finish()
+return result

@@ -1,0 +1,106 @@
+/*
+ * Three kinds of connection, since what is right for one is wrong for another:
+ *   ingress   a request waits: fail within COMMAND_TIMEOUT_MS, queue nothing while Redis is away
+ *   worker    the loops' scripts: fail when the connection does, the loop's own back-off tries again
+ *   blocking  one dedicated connection for reads that block; its client-side deadline finds half-open sockets
+ */
+import Redis from "ioredis";
+import { defineScripts } from "./script.ts";
+
+export type ConnectionKind = "ingress" | "worker" | "blocking";
+
+/** A post must answer well within 2 s, whatever the network does. */
+const COMMAND_TIMEOUT_MS = 1_200;
+
+export const BLOCK_MS = 2_000;
+
+const COMMON = {
+  protocol: 2 as const,
+  connectTimeout: 2_000,
+  keepAlive: 10_000,
+  lazyConnect: true,
+  showFriendlyErrorStack: false,
+  retryStrategy: (times: number) => Math.min(25 * 2 ** Math.min(times, 6), 1_000),
+  // A failover left us on a replica: connect again, to the new primary. The command fails as RedisAway.
+  reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+};
+
+const OPTIONS = {
+  ingress: {
+    ...COMMON,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    autoResendUnfulfilledCommands: false,
+  },
+  // maxRetriesPerRequest 0 fails what is in flight when a connection closes; without it such promises
+  // stay pending for ever once autoResendUnfulfilledCommands is off.
+  worker: { ...COMMON, maxRetriesPerRequest: 0, commandTimeout: 5_000, autoResendUnfulfilledCommands: false },
+  blocking: { ...COMMON, maxRetriesPerRequest: null, blockingTimeout: BLOCK_MS, blockingTimeoutGrace: 1_000 },
+} as const;
+
+/** Where Redis is, as REDIS_URL says. */
+export type RedisAddress =
+  | { kind: "single"; url: string }
+  | { kind: "unix"; path: string }
+  | { kind: "sentinel"; hosts: { host: string; port: number }[]; name: string; username?: string; password?: string }
+  | { kind: "cluster"; hosts: { host: string; port: number }[]; username?: string; password?: string };
+
+/** Undefined when the text is none of the forms of REDIS_URL. */
+export function parseRedisUrl(text: string): RedisAddress | undefined {
+  const path = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1];
+  if (path !== undefined) return { kind: "unix", path };
+  if (/^rediss?:\/\//.test(text)) return URL.canParse(text) ? { kind: "single", url: text } : undefined;
+  const many = /^redis\+(sentinel|cluster):\/\/(?:([^:@/]*):([^@/]*)@)?([^/@]+)(?:\/([^/]+))?$/.exec(text);
+  if (many === null) return undefined;
+  const [, kind, username, password, list, name] = many;
+  const hosts = (list ?? "").split(",").map((host) => /^(.+):(\d{1,5})$/.exec(host));
+  if (hosts.some((host) => host === null)) return undefined;
+  const address = {
+    hosts: hosts.flatMap((host) => (host === null ? [] : [{ host: host[1] as string, port: Number(host[2]) }])),
+    ...(username ? { username: decodeURIComponent(username) } : {}),
+    ...(password ? { password: decodeURIComponent(password) } : {}),
+  };
+  if (kind === "cluster") return name === undefined ? { kind, ...address } : undefined;
+  return name === undefined ? undefined : { kind: "sentinel", name, ...address };
+}
+
+/**
+ * Opens a connection with all scripts defined. It goes on connecting for ever, until `disconnect()`.
+ * The caller must listen to "error".
+ */
+export function connect(address: RedisAddress, kind: ConnectionKind, clock?: string): Redis {
+  const redis = open(address, OPTIONS[kind]);
+  defineScripts(redis, clock);
+  return redis;
+}
+
+function open(address: RedisAddress, options: (typeof OPTIONS)[ConnectionKind]): Redis {
+  switch (address.kind) {
+    case "single":
+      return new Redis(address.url, options);
+    case "unix":
+      return new Redis({ ...options, path: address.path });
+    case "sentinel": {
+      const { hosts: sentinels, kind: _, ...auth } = address;
+      return new Redis({ ...options, ...auth, sentinels, failoverDetector: true });
+    }
+    case "cluster": {
+      const cluster = new Redis.Cluster(address.hosts, {
+        redisOptions: { ...options, ...auth(address) },
+        enableOfflineQueue: !("enableOfflineQueue" in options),
+        clusterRetryStrategy: COMMON.retryStrategy,
+        lazyConnect: true,
+      });
+      // The same commands and events as a single connection, and all that this program uses of it.
+      return cluster as unknown as Redis;
+    }
+  }
+}
+
+function auth(address: { username?: string; password?: string }) {
+  return {
+    ...(address.username === undefined ? {} : { username: address.username }),
+    ...(address.password === undefined ? {} : { password: address.password }),
+  };
+}

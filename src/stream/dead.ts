@@ -1,0 +1,95 @@
+/* Dead letters: listed, replayed and dropped by people. */
+import type { Redis } from "ioredis";
+import type { Message } from "../domain/lifecycle.ts";
+import dropSource from "./drop.lua" with { type: "text" };
+import { bucketOf, key, tagOf } from "./keys.ts";
+import { partitionOfMessage } from "./messageId.ts";
+import { eventOf, reading, readMessages } from "./record.ts";
+import replaySource from "./replay.lua" with { type: "text" };
+import { script } from "./script.ts";
+import { BadCursor, type DeadLetters, type DeadQuery, type Edit, type Page } from "./store.ts";
+
+const replayScript = script("replay", replaySource);
+const dropScript = script("drop", dropSource, " flags=allow-oom");
+
+/** A page gives up looking for a fingerprint after so many entries and returns what it has, with a cursor. */
+const SCAN = 1_000;
+
+export function createDeadLetters(redis: Redis, partitions: number, retentionMs: number): DeadLetters {
+  const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
+
+  /** An entry that named no message was laid out under its own id, in whichever partition it was. */
+  function tagsOf(messageId: string): string[] {
+    const partition = partitionOfMessage(messageId);
+    return partition === undefined ? tags : [tagOf(partition)];
+  }
+
+  async function list({ fingerprint, cursor, limit }: DeadQuery): Promise<Page> {
+    let [partition, position] = decodeCursor(cursor, partitions);
+    const items: Message[] = [];
+    for (let scanned = 0; partition < partitions && items.length < limit && scanned < SCAN; ) {
+      const tag = tags[partition] as string;
+      const count = limit - items.length;
+      const from = position === "" ? "+" : `(${position}`;
+      const entries = await redis.xrevrange(key.dead(tag), from, "-", "COUNT", count);
+      const ids = entries
+        .filter(([, f]) => fingerprint === undefined || f[3] === fingerprint)
+        .map(([, f]) => f[1] ?? "");
+      items.push(...(await readMessages(redis, tag, ids)));
+      scanned += Math.max(entries.length, 1);
+      if (entries.length < count) [partition, position] = [partition + 1, ""];
+      else position = entries.at(-1)?.[0] ?? "";
+    }
+    return partition < partitions ? { items, cursor: `${partition}:${position}` } : { items };
+  }
+
+  async function replay(messageId: string, edit: Edit) {
+    for (const tag of tagsOf(messageId)) {
+      const edited = edit.recipient === undefined ? "" : await editedEvent(redis, tag, messageId, edit.recipient);
+      const bucket = edit.recipient === undefined ? "" : bucketOf("recipient", edit.recipient);
+      const result = await replayScript(redis, tag, [messageId, edited, bucket]);
+      if (result !== "not_found") return result as "replayed" | "not_dead";
+    }
+    return "not_found";
+  }
+
+  async function drop(messageId: string) {
+    for (const tag of tagsOf(messageId)) {
+      const result = await dropScript(redis, tag, [messageId, retentionMs]);
+      if (result !== "not_found") return result as "dropped" | "not_dead";
+    }
+    return "not_found";
+  }
+
+  async function groups() {
+    const counts = new Map<string, number>();
+    for (const tag of tags) {
+      for (const [name, count] of Object.entries(await redis.hgetall(key.deadGroups(tag)))) {
+        counts.set(name, (counts.get(name) ?? 0) + Number(count));
+      }
+    }
+    return [...counts].map(([fingerprint, count]) => ({ fingerprint, count })).sort((a, b) => b.count - a.count);
+  }
+
+  return {
+    list: (query) => reading(() => list(query)),
+    groups: () => reading(groups),
+    replay: (messageId, edit) => reading(() => replay(messageId, edit)),
+    drop,
+  };
+}
+
+/** A dead message changes only by replay or drop, and the script checks again that it is dead. */
+async function editedEvent(redis: Redis, tag: string, messageId: string, recipient: string): Promise<string> {
+  const event = eventOf((await redis.hget(key.message(tag, messageId), "e")) ?? "");
+  if (event === undefined) return "";
+  event.data.customer.email = recipient;
+  return JSON.stringify(event);
+}
+
+function decodeCursor(cursor: string | undefined, partitions: number): [number, string] {
+  if (cursor === undefined) return [0, ""];
+  const match = /^(\d{1,3}):((?:\d{1,16}-\d{1,16})?)$/.exec(cursor);
+  if (match === null || Number(match[1]) >= partitions) throw new BadCursor("the cursor was not made by this service");
+  return [Number(match[1]), match[2] as string];
+}

@@ -1,0 +1,151 @@
+/*
+ * The embedded Redis: redis-server with this repository's redis.conf, on a unix socket in DATA_DIR.
+ *   - It is supervised: when it ends, it is started again, with a growing pause.
+ *   - It never outlives the service for long: a guardian shell ends it when the service's pipe closes,
+ *     also after kill -9 of the service. The pause lets the worker settle what it has in flight.
+ *   - If one was left over all the same (the guardian was killed too), the next start shuts it down
+ *     cleanly and starts its own on the same data.
+ * The caller holds the lock on DATA_DIR, so that no two services do this at once.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import Redis from "ioredis";
+import type { Logger } from "pino";
+import type { RedisAddress } from "./connect.ts";
+
+/** Where the system's limit of 104 bytes for a socket path would be passed, it moves to the temp folder. */
+const MAX_SOCKET_PATH_BYTES = 100;
+
+const GUARDIAN = `
+exec 3<&0
+"$@" </dev/null 3<&- &
+server=$!
+( read -r _ <&3; sleep 2; kill -TERM "$server" ) >/dev/null 2>&1 &
+guard=$!
+exec 3<&-
+trap 'kill -TERM "$server"' TERM INT HUP
+wait "$server"; status=$?
+while kill -0 "$server" 2>/dev/null; do wait "$server"; status=$?; done
+kill "$guard" 2>/dev/null
+exit "$status"
+`;
+
+const STOP_TIMEOUT_MS = 10_000;
+const MAX_RESTART_DELAY_MS = 5_000;
+
+export interface EmbeddedRedis {
+  address: RedisAddress & { kind: "unix" };
+  stop(): Promise<void>;
+}
+
+/** redis-server cannot be run at all: the message says what to do. */
+export class RedisServerMissing extends Error {
+  override name = "RedisServerMissing";
+}
+
+export function socketPathOf(dataDir: string): string {
+  const path = join(resolve(dataDir), "redis", "redis.sock");
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path;
+  return join(tmpdir(), `postpaid-${createHash("sha256").update(path).digest("hex").slice(0, 16)}.sock`);
+}
+
+/** Resolves when it answers. Throws RedisServerMissing, or an Error when it ends at once again and again. */
+export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<EmbeddedRedis> {
+  const binary = Bun.which("redis-server");
+  if (binary === null) {
+    throw new RedisServerMissing(
+      "redis-server was not found: install it (Debian: apt-get install redis-server, macOS: brew install redis), or set REDIS_URL",
+    );
+  }
+  const directory = join(resolve(dataDir), "redis");
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const path = socketPathOf(dataDir);
+  const command = [binary, join(import.meta.dir, "../../redis.conf"), "--dir", directory, "--unixsocket", path];
+
+  let stopping = false;
+  let child: Bun.Subprocess<"pipe", "pipe", "pipe"> | undefined;
+  let failures = 0;
+
+  async function run(): Promise<void> {
+    while (!stopping) {
+      await endLeftover(path, log);
+      child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
+        stdin: "pipe",
+        stdout: "pipe",
+        stderr: "pipe",
+        detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
+      });
+      void passOn(child.stdout, log);
+      void passOn(child.stderr, log);
+      const startedAt = performance.now();
+      const status = await child.exited;
+      if (stopping) return;
+      failures = performance.now() - startedAt > 10_000 ? 1 : failures + 1;
+      const delayMs = Math.min(50 * 2 ** failures, MAX_RESTART_DELAY_MS);
+      log.error({ status, delayMs }, "redis ended, starting it again");
+      await Bun.sleep(delayMs);
+    }
+  }
+
+  const running = run();
+  await answered(path, () => failures);
+  log.info({ socket: path }, "redis started");
+  return {
+    address: { kind: "unix", path },
+    async stop() {
+      stopping = true;
+      child?.kill("SIGTERM");
+      const timer = setTimeout(() => child?.kill("SIGKILL"), STOP_TIMEOUT_MS);
+      await running;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Waits while Redis starts and loads its data, however long that takes; gives up when it cannot start. */
+async function answered(path: string, failures: () => number): Promise<void> {
+  for (;;) {
+    if ((await ask(path, (redis) => redis.ping())) === "PONG") return;
+    if (failures() >= 4) throw new Error("redis-server ends right after its start, see its lines in the log above");
+    await Bun.sleep(20);
+  }
+}
+
+async function endLeftover(path: string, log: Logger): Promise<void> {
+  const pid = /process_id:(\d+)/.exec((await ask(path, (redis) => redis.info("server"))) ?? "")?.[1];
+  if (pid === undefined) return;
+  log.warn({ pid: Number(pid) }, "redis was left over by an earlier service, shutting it down");
+  await ask(path, (redis) => redis.shutdown("NOSAVE")); // the AOF has everything
+  while ((await ask(path, (redis) => redis.ping())) !== undefined) await Bun.sleep(20);
+}
+
+/** One question on a connection of its own; undefined when nobody answers it. */
+async function ask<T>(path: string, question: (redis: Redis) => Promise<T>): Promise<T | undefined> {
+  const redis = new Redis({ path, protocol: 2, lazyConnect: true, retryStrategy: () => null, commandTimeout: 5_000 });
+  redis.on("error", () => {});
+  try {
+    await redis.connect();
+    return await question(redis);
+  } catch {
+    return undefined;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Redis marks what somebody should read with '#'. */
+async function passOn(output: ReadableStream<Uint8Array>, log: Logger): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of output) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const text = /^\d+:\w .*? ([#*.-]) (.+)$/.exec(line);
+      if (text?.[1] === "#") log.warn({ redis: text[2] }, "redis says");
+      else log.debug({ redis: text?.[2] ?? line }, "redis says");
+    }
+  }
+}

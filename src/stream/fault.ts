@@ -1,0 +1,25 @@
+/* Which errors mean that Redis cannot do it now, as opposed to a bug of ours. */
+
+/** Redis is not there, or is there and cannot take writes. The same call later is safe. */
+export class RedisAway extends Error {
+  override name = "RedisAway";
+}
+
+/** Replies that start so are about the server's condition, not about the command. */
+const CONDITIONS =
+  /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients)/;
+
+const CONNECTION =
+  /Connection is closed|Stream isn't writeable|Command timed out|max retries per request|Reached the max|ECONN|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|All sentinels are unreachable|Failed to refresh slots|None of startup nodes|Cluster isn't ready|Cluster is ended|Blocking command timed out/;
+
+/** One line that says why Redis is away; undefined when the error means something else. */
+export function awayReason(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const message = error.message.replace(/\s+/g, " ");
+  const code = (error as { code?: unknown }).code;
+  const condition = /-?\b(MISCONF|READONLY|NOREPLICAS|OOM)\b/.exec(message);
+  if (CONDITIONS.test(message) || condition !== null) return message.slice(0, 200);
+  if (error.name === "MaxRetriesPerRequestError" || CONNECTION.test(message)) return message.slice(0, 200);
+  if (typeof code === "string" && CONNECTION.test(code)) return `${code} ${message}`.slice(0, 200);
+  return undefined;
+}

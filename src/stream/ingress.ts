@@ -1,0 +1,104 @@
+/*
+ * Posts that arrive in one turn of the event loop travel as one script call per partition.
+ * An answer that was lost is asked for again by posting again: the idempotency key finds the first one.
+ */
+import { createHash } from "node:crypto";
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import { EVENT_TYPES, type Event } from "../domain/event.ts";
+import type { Durability, Ingress, Posted } from "../domain/ingress.ts";
+import { PRIORITIES, type State } from "../domain/lifecycle.ts";
+import source from "./enqueue.lua" with { type: "text" };
+import { RedisAway } from "./fault.ts";
+import { bucketOf, partitionOf, tagOf } from "./keys.ts";
+import { newMessageId } from "./messageId.ts";
+import { script } from "./script.ts";
+
+const enqueue = script("enqueue", source);
+
+/** Events in one script call: a millisecond or two of Redis's time. */
+const MAX_CALL = 100;
+
+export interface IngressOptions {
+  partitions: number;
+  /** Default delay before the first attempt, ms. */
+  delayMs: number;
+  dedupTtlMs: number;
+  /** Messages that may wait in a partition before posts are refused. */
+  maxBacklog: number;
+  durability: () => Durability;
+  log: Logger;
+}
+
+interface Waiting {
+  event: Event;
+  resolve: (posted: Posted) => void;
+  reject: (error: unknown) => void;
+}
+
+export function createIngress(redis: Redis, options: IngressOptions): Ingress {
+  let waiting: Waiting[][] = [];
+
+  function flush(): void {
+    const batches = waiting;
+    waiting = [];
+    batches.forEach((batch, partition) => {
+      for (let i = 0; i < batch.length; i += MAX_CALL) void send(partition, batch.slice(i, i + MAX_CALL));
+    });
+  }
+
+  async function send(partition: number, batch: Waiting[]): Promise<void> {
+    const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog];
+    for (const { event } of batch) addArguments(args, event, partition, options.delayMs);
+    try {
+      const reply = (await enqueue(redis, tagOf(partition), args)) as (string | number)[];
+      const durability = options.durability();
+      batch.forEach(({ event, resolve }, i) => {
+        const posted = postedOf(reply.slice(i * 4, i * 4 + 4), options.maxBacklog, durability);
+        if (posted.kind === "accepted" && !posted.duplicate) {
+          const { messageId, state, dueAt } = posted;
+          options.log.info({ eventId: event.id, messageId, dueAt }, `message ${state}`);
+        }
+        resolve(posted);
+      });
+    } catch (error) {
+      for (const { resolve, reject } of batch) {
+        if (error instanceof RedisAway) resolve({ kind: "unavailable", reason: error.message });
+        else reject(error);
+      }
+    }
+  }
+
+  return {
+    post(event) {
+      return new Promise((resolve, reject) => {
+        if (waiting.length === 0) setImmediate(flush);
+        const partition = partitionOf(event.id, options.partitions);
+        while (waiting.length <= partition) waiting.push([]);
+        waiting[partition]?.push({ event, resolve, reject });
+      });
+    },
+  };
+}
+
+function addArguments(args: (string | number)[], event: Event, partition: number, defaultDelayMs: number): void {
+  const type = EVENT_TYPES.get(event.type);
+  const json = JSON.stringify(event);
+  args.push(
+    newMessageId(partition),
+    event.id,
+    createHash("sha256").update(json).digest("base64url").slice(0, 22),
+    PRIORITIES.indexOf(event.options?.priority ?? type?.priority ?? "default"),
+    event.options?.delayMs ?? type?.delayMs ?? defaultDelayMs,
+    bucketOf("booking", event.data.booking.id),
+    bucketOf("recipient", event.data.customer.email),
+    json,
+  );
+}
+
+function postedOf(reply: (string | number)[], limit: number, durability: Durability): Posted {
+  const [word, messageId, state, dueAt] = reply as [string, string, State, string | number];
+  if (word === "full") return { kind: "full", limit };
+  if (word === "conflict") return { kind: "conflict", messageId };
+  return { kind: "accepted", messageId, state, dueAt: Number(dueAt), duplicate: word === "duplicate", durability };
+}

@@ -1,0 +1,80 @@
+/*
+ * Every key, with its type, meaning and lifetime. All keys of partition p carry the hash tag {pp:p}, so
+ * they share one Redis Cluster slot and a script may touch any of them. Scripts get the tag as KEYS[1]
+ * and the names below from their prelude: this is the only place where they are written.
+ */
+import { createHash } from "node:crypto";
+import { PRIORITIES } from "../domain/lifecycle.ts";
+
+/** The consumer group on each work stream. */
+export const GROUP = "workers";
+
+/** The feed keeps about this many transitions. */
+export const FEED_LENGTH = 100_000;
+
+const NAMES = {
+  /** STREAM per priority: one entry `m <message id>` for each QUEUED or SENDING message. Never trimmed. */
+  queue: ":q:",
+  /** ZSET message id by due time, epoch ms: SCHEDULED, DEFERRED, UNKNOWN to be resent. */
+  due: ":due",
+  /** HASH per message, fields in FIELDS. Lives until dropped; SENT and CANCELLED for the retention. */
+  message: ":msg:",
+  /** STRING `<message id> <body hash>`, the idempotency key; lives `dedupTtlMs` from the first post. */
+  dedup: ":dedup:",
+  /** STREAM of dead letters and held UNKNOWNs: one entry `m <message id> f <fingerprint>`. Never trimmed. */
+  dead: ":dead",
+  /** HASH fingerprint -> number of dead letters. */
+  deadGroups: ":dead:groups",
+  /** STREAM of transitions, the latest FEED_LENGTH: fields m (message id), s (state), n (attempt), r (reason). */
+  feed: ":feed",
+  /** HASH of counters that only grow: `in:<state>`, `out:<state>`. */
+  counts: ":counts",
+  /** SET of the paused priorities' ranks. */
+  paused: ":paused",
+  /** ZSET message id by creation time, epoch ms, per bucket: finds messages by booking or recipient. */
+  find: ":find:",
+} as const;
+
+/*
+ * Fields of a message's hash, short because a million of them wait in memory:
+ *   s state · p rank of the priority · d due, epoch ms · n attempts begun · b attempts begun at the last replay
+ *   o owner, while SENDING · i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
+ *   x id of the dead-letter entry · r reason · f fingerprint · t dead since, epoch ms (while DEAD or held)
+ */
+
+export function tagOf(partition: number): string {
+  return `{pp:${partition}}`;
+}
+
+export function partitionOf(eventId: string, partitions: number): number {
+  if (partitions === 1) return 0;
+  return createHash("sha1").update(eventId).digest().readUInt32BE(0) % partitions;
+}
+
+export const key = {
+  queue: (tag: string, rank: number) => `${tag}${NAMES.queue}${PRIORITIES[rank]}`,
+  due: (tag: string) => `${tag}${NAMES.due}`,
+  message: (tag: string, messageId: string) => `${tag}${NAMES.message}${messageId}`,
+  dedup: (tag: string, eventId: string) => `${tag}${NAMES.dedup}${eventId}`,
+  dead: (tag: string) => `${tag}${NAMES.dead}`,
+  deadGroups: (tag: string) => `${tag}${NAMES.deadGroups}`,
+  feed: (tag: string) => `${tag}${NAMES.feed}`,
+  counts: (tag: string) => `${tag}${NAMES.counts}`,
+  paused: (tag: string) => `${tag}${NAMES.paused}`,
+  find: (tag: string, bucket: string) => `${tag}${NAMES.find}${bucket}`,
+};
+
+/** The 65,536 buckets keep the index in small listpacks, and no address in a key. */
+export function bucketOf(field: "booking" | "recipient", value: string): string {
+  return createHash("sha1").update(`${field}:${value.toLowerCase()}`).digest("hex").slice(0, 4);
+}
+
+/** The same names for the scripts. */
+export const LUA_NAMES = `
+local TAG, GROUP = KEYS[1], '${GROUP}'
+local QUEUE = { ${PRIORITIES.map((name, rank) => `['${rank}'] = TAG .. '${NAMES.queue}${name}'`).join(", ")} }
+local DUE, DEAD, DEAD_GROUPS = TAG .. '${NAMES.due}', TAG .. '${NAMES.dead}', TAG .. '${NAMES.deadGroups}'
+local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
+local MESSAGE, DEDUP, FIND = TAG .. '${NAMES.message}', TAG .. '${NAMES.dedup}', TAG .. '${NAMES.find}'
+local FEED_LENGTH = ${FEED_LENGTH}
+`;

@@ -1,0 +1,76 @@
+/* A lease is the idle time in a pending list: heartbeats set it back, and what grows old is reclaimed. */
+import type { Redis } from "ioredis";
+import heartbeatSource from "./heartbeat.lua" with { type: "text" };
+import reclaimSource from "./reclaim.lua" with { type: "text" };
+import retireSource from "./retire.lua" with { type: "text" };
+import { script } from "./script.ts";
+import sweepSource from "./sweep.lua" with { type: "text" };
+import type { Claim } from "./take.ts";
+
+const heartbeatScript = script("heartbeat", heartbeatSource, " flags=allow-oom");
+const reclaimScript = script("reclaim", reclaimSource, " flags=allow-oom");
+const retireScript = script("retire", retireSource, " flags=allow-oom");
+const sweepScript = script("sweep", sweepSource, " flags=allow-oom");
+
+/** For each claim, in order: is it still ours? */
+export async function heartbeat(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  claims: readonly Claim[],
+): Promise<boolean[]> {
+  const args = claims.flatMap((claim) => [claim.rank, claim.entryId, claim.messageId, claim.attempt]);
+  return ((await heartbeatScript(redis, tag, [consumer, ...args])) as number[]).map((one) => one === 1);
+}
+
+export interface Reclaimed {
+  messageId: string;
+  eventId: string;
+  attempt: number;
+  /** The worker that was lost. */
+  owner: string;
+  fate: "resend" | "hold" | "dead";
+}
+
+export interface ReclaimPolicy {
+  maxRetries: number;
+  onUnknown: "resend" | "hold";
+}
+
+type Row = [string, string, string, string, Reclaimed["fate"]];
+
+/** At most this many for each priority and call: more means call again. */
+const RECLAIM_LIMIT = 100;
+
+/**
+ * SENDING -> UNKNOWN and on, for entries idle for `minIdleMs`: of one consumer, or of anyone when undefined.
+ * Calls until none is left.
+ */
+export async function reclaim(
+  redis: Redis,
+  tag: string,
+  consumer: string | undefined,
+  minIdleMs: number,
+  policy: ReclaimPolicy,
+): Promise<Reclaimed[]> {
+  const all: Reclaimed[] = [];
+  for (;;) {
+    const args = [consumer ?? "", minIdleMs, policy.maxRetries, policy.onUnknown, RECLAIM_LIMIT];
+    const reply = (await reclaimScript(redis, tag, args)) as string[];
+    for (let i = 0; i < reply.length; i += 5) {
+      const [messageId, eventId, attempt, owner, fate] = reply.slice(i, i + 5) as Row;
+      all.push({ messageId, eventId, attempt: Number(attempt), owner, fate });
+    }
+    if (reply.length < RECLAIM_LIMIT * 5) return all;
+  }
+}
+
+/** Removes consumers that own nothing and were not seen for `unseenMs`. Returns their names. */
+export async function retire(redis: Redis, tag: string, unseenMs: number): Promise<string[]> {
+  return (await retireScript(redis, tag, [unseenMs])) as string[];
+}
+
+/** Takes expired messages out of `count` buckets of the index, from `first` on. Returns how many. */
+export async function sweep(redis: Redis, tag: string, first: number, count: number): Promise<number> {
+  return (await sweepScript(redis, tag, [first, count])) as number;
+}

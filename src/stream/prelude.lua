@@ -1,0 +1,50 @@
+--[[ What all transitions share. Redis's own clock decides; Redis freezes it while a script runs.
+  A script reads and checks before it writes: Lua does not roll back. ]]
+local AT = now()
+local moved = {}
+
+--[[ Writes one transition into the message's hash, the feed and the counters. `l` is the timeline so far,
+  `fields` more pairs for the hash. Call `finish()` last, it writes the counters. ]]
+local function move(id, from, to, attempt, reason, l, fields)
+  local line = AT .. '|' .. to .. '|' .. attempt .. '|' .. reason
+  if l then line = l .. '\n' .. line end
+  redis.call('HSET', MESSAGE .. id, 's', to, 'l', line, unpack(fields))
+  redis.call('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 'm', id, 's', to, 'n', attempt, 'r', reason)
+  if from then moved['out:' .. from] = (moved['out:' .. from] or 0) + 1 end
+  moved['in:' .. to] = (moved['in:' .. to] or 0) + 1
+  return line
+end
+
+local function finish()
+  for name, count in pairs(moved) do redis.call('HINCRBY', COUNTS, name, count) end
+end
+
+local function enqueue(rank, id)
+  redis.call('XADD', QUEUE[rank], '*', 'm', id)
+end
+
+--[[ Takes an entry out of its stream and of the pending list: no entry waits there for a retry. ]]
+local function remove(rank, entry)
+  redis.call('XACK', QUEUE[rank], GROUP, entry)
+  redis.call('XDEL', QUEUE[rank], entry)
+end
+
+--[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false. ]]
+local function owned(id, consumer, attempt)
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'o', 'n', 'l')
+  return m[1] == 'sending' and m[2] == consumer and m[3] == attempt and m[4]
+end
+
+--[[ Fields and list entry of a dead letter or a held UNKNOWN. Returns how many share its fingerprint now. ]]
+local function lay_out(id, reason, fingerprint, fields)
+  local entry = redis.call('XADD', DEAD, '*', 'm', id, 'f', fingerprint)
+  for _, v in ipairs({ 'x', entry, 'r', reason, 'f', fingerprint, 't', AT }) do fields[#fields + 1] = v end
+  return redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
+end
+
+--[[ The reverse, for replay and drop. ]]
+local function take_away(id, entry, fingerprint)
+  redis.call('XDEL', DEAD, entry)
+  if redis.call('HINCRBY', DEAD_GROUPS, fingerprint, -1) <= 0 then redis.call('HDEL', DEAD_GROUPS, fingerprint) end
+  redis.call('HDEL', MESSAGE .. id, 'x', 'r', 'f', 't')
+end

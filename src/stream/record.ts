@@ -1,0 +1,72 @@
+/* A message's hash, read back. */
+import type { Redis } from "ioredis";
+import type { Event } from "../domain/event.ts";
+import { type Message, PRIORITIES, type State, type TimelineEntry } from "../domain/lifecycle.ts";
+import { awayReason, RedisAway } from "./fault.ts";
+import { key } from "./keys.ts";
+
+const FIELDS = ["s", "p", "d", "n", "e", "l", "r", "f", "t"] as const;
+
+/** Runs reads; a Redis that is away becomes RedisAway. */
+export async function reading<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const reason = awayReason(error);
+    if (reason !== undefined) throw new RedisAway(reason, { cause: error });
+    throw error;
+  }
+}
+
+/** The messages behind these ids, in their order; those that are gone are left out. */
+export async function readMessages(redis: Redis, tag: string, ids: readonly string[]): Promise<Message[]> {
+  const pipeline = redis.pipeline();
+  for (const id of ids) pipeline.hmget(key.message(tag, id), ...FIELDS);
+  const rows = (await pipeline.exec()) ?? [];
+  return rows.flatMap(([error, row], i) => {
+    if (error !== null) throw error;
+    const message = messageOf(ids[i] as string, row as (string | null)[]);
+    return message === undefined ? [] : [message];
+  });
+}
+
+function messageOf(id: string, row: (string | null)[]): Message | undefined {
+  const [state, rank, dueAt, attempt, json, timeline, reason, fingerprint, deadAt] = row;
+  if (!state) return undefined;
+  const event = eventOf(json ?? "");
+  return {
+    id,
+    eventId: event?.id ?? "",
+    type: event?.type ?? "",
+    state: state as State,
+    priority: PRIORITIES[Number(rank)] ?? "default",
+    bookingId: event?.data.booking.id ?? "",
+    recipient: event?.data.customer.email ?? "",
+    dueAt: Number(dueAt),
+    attempt: Number(attempt),
+    timeline: (timeline ?? "").split("\n").map(lineOf),
+    ...(deadAt ? { death: { reason: reason ?? "", fingerprint: fingerprint ?? "", deadAt: Number(deadAt) } } : {}),
+  };
+}
+
+/** The event as it was accepted; undefined when what is stored is none. */
+export function eventOf(json: string): Event | undefined {
+  try {
+    const event = JSON.parse(json) as Event;
+    return typeof event.data.booking.id === "string" && typeof event.data.customer.email === "string"
+      ? event
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function lineOf(line: string): TimelineEntry {
+  const [at, state, attempt, ...reason] = line.split("|");
+  return {
+    at: Number(at),
+    state: state as State,
+    ...(attempt ? { attempt: Number(attempt) } : {}),
+    ...(reason.join("|") ? { reason: reason.join("|") } : {}),
+  };
+}

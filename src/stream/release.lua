@@ -1,0 +1,17 @@
+--[[ SENDING -> QUEUED: taken, but not tried. The attempt is not spent.
+  KEYS[1] tag   ARGV[1] consumer
+  then 5 for each message: rank, entry id, message id, attempt, reason
+  Returns for each 1, or 0: not the owner, nothing written.   Fence: owned(). ]]
+local result = {}
+for i = 2, #ARGV, 5 do
+  local id, attempt = ARGV[i + 2], ARGV[i + 3]
+  local l = owned(id, ARGV[1], attempt)
+  if l then
+    enqueue(ARGV[i], id)
+    remove(ARGV[i], ARGV[i + 1])
+    move(id, 'sending', 'queued', '', ARGV[i + 4], l, { 'o', '', 'n', tonumber(attempt) - 1 })
+  end
+  result[#result + 1] = l and 1 or 0
+end
+finish()
+return result

@@ -1,0 +1,53 @@
+/* How a Lua file becomes a typed function: its prelude, its registration, its call, its faults. */
+import type { Redis } from "ioredis";
+import { awayReason, RedisAway } from "./fault.ts";
+import { LUA_NAMES } from "./keys.ts";
+import prelude from "./prelude.lua" with { type: "text" };
+
+/** Redis's clock, epoch ms. */
+const CLOCK = `local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end`;
+
+type Flags = "" | " flags=allow-oom" | " flags=no-writes";
+
+interface Script {
+  name: string;
+  body: string;
+  flags: Flags;
+}
+
+const scripts: Script[] = [];
+
+type Argument = string | number;
+
+/**
+ * Declares a script. `flags` stays empty for what adds work: a full Redis then refuses it before it wrote
+ * anything. What settles or frees work may run on a full Redis, or it could never drain.
+ */
+export function script(name: string, body: string, flags: Flags = "") {
+  scripts.push({ name: `pp_${name}`, body, flags });
+  return async (redis: Redis, tag: string, args: readonly Argument[]): Promise<unknown> => {
+    try {
+      return await (redis as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[`pp_${name}`]?.(
+        tag,
+        ...args,
+      );
+    } catch (error) {
+      const reason = awayReason(error);
+      if (reason !== undefined) throw new RedisAway(reason, { cause: error });
+      throw error;
+    }
+  };
+}
+
+/** Makes all scripts callable on a connection. Tests pass a clock of their own. */
+export function defineScripts(redis: Redis, clock: string = CLOCK): void {
+  for (const { name, body, flags } of scripts) {
+    redis.defineCommand(name, {
+      numberOfKeys: 1,
+      lua: `#!lua${flags}\n${LUA_NAMES}\n${clock}\n${prelude}\n${body}`,
+    });
+  }
+}

@@ -1,0 +1,93 @@
+/* The ways out of SENDING, each for many messages of one partition at once. */
+import type { Redis } from "ioredis";
+import { fingerprint } from "../domain/outcome.ts";
+import burySource from "./bury.lua" with { type: "text" };
+import deferSource from "./defer.lua" with { type: "text" };
+import loseSource from "./lose.lua" with { type: "text" };
+import releaseSource from "./release.lua" with { type: "text" };
+import { script } from "./script.ts";
+import sentSource from "./sent.lua" with { type: "text" };
+import type { Claim } from "./take.ts";
+
+// A full Redis must still be able to drain.
+const DRAINS = " flags=allow-oom";
+const sentScript = script("sent", sentSource, DRAINS);
+const deferScript = script("defer", deferSource, DRAINS);
+const buryScript = script("bury", burySource, DRAINS);
+const loseScript = script("lose", loseSource, DRAINS);
+const releaseScript = script("release", releaseSource, DRAINS);
+
+/** For each claim, in order: was it still ours, so that the transition was written? */
+export type Settled = boolean[];
+
+export async function sent(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  retentionMs: number,
+  items: readonly (Claim & { reply: string })[],
+): Promise<Settled> {
+  const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reply)]);
+  return booleans(await sentScript(redis, tag, [consumer, retentionMs, ...args]));
+}
+
+export async function defer(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  items: readonly (Claim & { delayMs: number; reason: string })[],
+): Promise<Settled> {
+  const args = items.flatMap((item) => [...claimOf(item), item.delayMs, oneLine(item.reason)]);
+  return booleans(await deferScript(redis, tag, [consumer, ...args]));
+}
+
+/** @returns for each claim the number of dead letters with its fingerprint, 1 for the first of its kind; 0: not ours */
+export async function bury(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  items: readonly (Claim & { reason: string })[],
+): Promise<number[]> {
+  const args = items.flatMap((item) => [...claimOf(item), fingerprint(item.reason), oneLine(item.reason)]);
+  return (await buryScript(redis, tag, [consumer, ...args])) as number[];
+}
+
+/** `resendDelayMs` undefined holds the message for a person. */
+export async function lose(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  items: readonly (Claim & { resendDelayMs: number | undefined; reason: string })[],
+): Promise<Settled> {
+  const args = items.flatMap((item) => [
+    ...claimOf(item),
+    item.resendDelayMs ?? -1,
+    fingerprint(item.reason),
+    oneLine(item.reason),
+  ]);
+  return booleans(await loseScript(redis, tag, [consumer, ...args]));
+}
+
+/** Gives back what was taken and not tried. */
+export async function release(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  items: readonly (Claim & { reason: string })[],
+): Promise<Settled> {
+  const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reason)]);
+  return booleans(await releaseScript(redis, tag, [consumer, ...args]));
+}
+
+function claimOf(claim: Claim): [string, string, string, number] {
+  return [claim.rank, claim.entryId, claim.messageId, claim.attempt];
+}
+
+/** The timeline is kept one line a transition. */
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ").trim().slice(0, 500);
+}
+
+function booleans(reply: unknown): boolean[] {
+  return (reply as number[]).map((one) => one === 1);
+}

@@ -1,0 +1,65 @@
+--[[ QUEUED -> SENDING, for as many as the worker can begin at once. The attempt is recorded before it is tried.
+  KEYS[1] tag   ARGV[1] consumer   ARGV[2] at most so many   ARGV[3..5] of these, first, for each rank
+  Returns 6 for each message: rank, entry id, message id, attempt, attempts before the last replay, event JSON.
+  Fence: the state. An entry whose message is not QUEUED is never handed out: cancelled, settled or replayed
+  ones leave the stream, one that is being sent (the group was lost and made anew) goes back to its owner.
+  An entry without a message is laid out as a dead letter, so that it cannot go round. ]]
+local consumer, free = ARGV[1], tonumber(ARGV[2])
+local result = {}
+
+local function read(queue, count)
+  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', queue, '>')
+  if reply and reply.err and string.find(reply.err, 'NOGROUP', 1, true) then
+    redis.call('XGROUP', 'CREATE', queue, GROUP, '0', 'MKSTREAM')
+    reply = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', queue, '>')
+  end
+  if reply and reply.err then return reply end
+  return reply and reply[1][2] or {}
+end
+
+local function poison(rank, entry, fields)
+  local id = 'msg_entry-' .. entry
+  local reason = 'the entry names no message: ' .. string.gsub(cjson.encode(fields), '%c', ' ')
+  local more = { 'p', rank, 'd', AT, 'n', 0, 'e', '' }
+  lay_out(id, reason, 'entry-without-message', more)
+  move(id, nil, 'dead', '', reason, nil, more)
+  remove(rank, entry)
+end
+
+local function take(rank, count)
+  local entries = read(QUEUE[rank], count)
+  if entries.err then return entries end
+  for _, pair in ipairs(entries) do
+    local entry, fields = pair[1], pair[2] or {}
+    local id = fields[1] == 'm' and fields[2] or ''
+    local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o')
+    if m[1] == 'queued' then
+      local attempt = tonumber(m[2]) + 1
+      move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', consumer })
+      local n = #result
+      result[n + 1], result[n + 2], result[n + 3] = rank, entry, id
+      result[n + 4], result[n + 5], result[n + 6] = attempt, m[3] or 0, m[4]
+      free = free - 1
+    elseif not m[1] then
+      poison(rank, entry, fields)
+    elseif m[1] == 'sending' then
+      redis.call('XCLAIM', QUEUE[rank], GROUP, m[6], 0, entry, 'JUSTID')
+    else
+      remove(rank, entry)
+    end
+  end
+end
+
+local paused = {}
+for _, rank in ipairs(redis.call('SMEMBERS', PAUSED)) do paused[rank] = true end
+for pass = 1, 2 do
+  for rank = 0, 2 do
+    local count = pass == 1 and math.min(free, tonumber(ARGV[3 + rank])) or free
+    if count > 0 and not paused[tostring(rank)] then
+      local failed = take(tostring(rank), count)
+      if failed then return failed end
+    end
+  end
+end
+finish()
+return result

@@ -1,0 +1,78 @@
+import type { Redis } from "ioredis";
+import ownedSource from "./owned.lua" with { type: "text" };
+import promoteSource from "./promote.lua" with { type: "text" };
+import { script } from "./script.ts";
+import takeSource from "./take.lua" with { type: "text" };
+
+const takeScript = script("take", takeSource, " flags=allow-oom");
+const promoteScript = script("promote", promoteSource, " flags=allow-oom");
+const ownedScript = script("owned", ownedSource, " flags=no-writes");
+
+/** An entry that a worker owns, and the attempt that it stands for. */
+export interface Claim {
+  tag: string;
+  rank: string;
+  entryId: string;
+  messageId: string;
+  /** Number of this attempt, from 1. It is part of the fence. */
+  attempt: number;
+}
+
+export interface Taken extends Claim {
+  /** Attempts before the last replay: they do not count against the retries. */
+  attemptsBefore: number;
+  /** The event, JSON. */
+  json: string;
+}
+
+/**
+ * QUEUED -> SENDING, for at most `free` messages.
+ * @param quotas of these, how many for each priority before the rest is filled up in their order
+ */
+export async function take(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  free: number,
+  quotas: readonly number[],
+): Promise<Taken[]> {
+  const reply = (await takeScript(redis, tag, [consumer, free, ...quotas])) as (string | number)[];
+  const taken: Taken[] = [];
+  for (let i = 0; i < reply.length; i += 6) {
+    taken.push({
+      tag,
+      rank: String(reply[i]),
+      entryId: String(reply[i + 1]),
+      messageId: String(reply[i + 2]),
+      attempt: Number(reply[i + 3]),
+      attemptsBefore: Number(reply[i + 4]),
+      json: String(reply[i + 5]),
+    });
+  }
+  return taken;
+}
+
+export interface Promotion {
+  messages: { messageId: string; eventId: string }[];
+  /** ms until the next message is due; undefined when none waits. */
+  nextMs: number | undefined;
+}
+
+/** SCHEDULED | DEFERRED | UNKNOWN -> QUEUED for at most `limit` messages that are due. */
+export async function promote(redis: Redis, tag: string, limit: number): Promise<Promotion> {
+  const [nextMs, ...ids] = (await promoteScript(redis, tag, [limit])) as [number, ...string[]];
+  const messages: Promotion["messages"] = [];
+  for (let i = 0; i < ids.length; i += 2) messages.push({ messageId: ids[i] ?? "", eventId: ids[i + 1] ?? "" });
+  return { messages, nextMs: nextMs < 0 ? undefined : nextMs };
+}
+
+/** What Redis says that this consumer owns, which is more than it knows of when a reply to `take` was lost. */
+export async function readOwned(redis: Redis, tag: string, consumer: string, limit: number): Promise<Claim[]> {
+  const reply = (await ownedScript(redis, tag, [consumer, limit])) as (string | number)[];
+  const claims: Claim[] = [];
+  for (let i = 0; i < reply.length; i += 4) {
+    const [rank, entryId, messageId, attempt] = reply.slice(i, i + 4).map(String) as [string, string, string, string];
+    claims.push({ tag, rank, entryId, messageId, attempt: Number(attempt) });
+  }
+  return claims;
+}

@@ -1,0 +1,81 @@
+/* The loops beside the taker. */
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import { heartbeat, type Reclaimed, type ReclaimPolicy, reclaim, retire, sweep } from "../stream/lease.ts";
+import { promote, type Taken } from "../stream/take.ts";
+import { type Loop, startLoop } from "./loop.ts";
+
+const PROMOTE_LIMIT = 200;
+/** How late a message may become due: the due set can be written by others, so it is polled. */
+const PROMOTE_POLL_MS = 100;
+
+const JANITOR_INTERVAL_MS = 10_000;
+/** 65,536 buckets in less than two hours. */
+const BUCKETS_A_ROUND = 100;
+const BUCKETS = 0x10000;
+const UNSEEN_CONSUMER_MS = 24 * 3_600_000;
+
+/** SCHEDULED | DEFERRED | UNKNOWN -> QUEUED when due. */
+export function startPromoter(redis: Redis, tags: readonly string[], log: Logger): Loop {
+  return startLoop("promoter", log, async () => {
+    let sleepMs = PROMOTE_POLL_MS;
+    for (const tag of tags) {
+      const { messages, nextMs } = await promote(redis, tag, PROMOTE_LIMIT);
+      for (const message of messages) log.info(message, "message queued");
+      sleepMs = Math.min(sleepMs, nextMs ?? sleepMs);
+    }
+    return sleepMs;
+  });
+}
+
+/** Keeps the leases of what is in flight. */
+export function startHeart(
+  redis: Redis,
+  consumer: string,
+  inFlight: () => readonly Taken[],
+  leaseMs: number,
+  log: Logger,
+): Loop {
+  return startLoop("heart", log, async () => {
+    const byTag = Map.groupBy(inFlight(), (taken) => taken.tag);
+    for (const [tag, claims] of byTag) {
+      const held = await heartbeat(redis, tag, consumer, claims);
+      claims.forEach(({ messageId, attempt }, i) => {
+        if (held[i] === false) log.debug({ messageId, attempt }, "lease not renewed, settled or lost meanwhile");
+      });
+    }
+    return leaseMs / 3;
+  });
+}
+
+/** Takes over from workers whose lease ran out. */
+export function startReclaimer(
+  redis: Redis,
+  tags: readonly string[],
+  leaseMs: number,
+  policy: ReclaimPolicy,
+  log: Logger,
+): Loop {
+  return startLoop("reclaimer", log, async () => {
+    for (const tag of tags) logReclaimed(await reclaim(redis, tag, undefined, leaseMs, policy), log);
+    return leaseMs / 2;
+  });
+}
+
+export function logReclaimed(reclaimed: readonly Reclaimed[], log: Logger): void {
+  for (const { fate, ...message } of reclaimed) log.warn({ ...message, fate }, "message reclaimed from a lost worker");
+}
+
+/** Forgets consumers that are long gone, and takes expired messages out of the index. */
+export function startJanitor(redis: Redis, tags: readonly string[], log: Logger): Loop {
+  let bucket = 0;
+  return startLoop("janitor", log, async () => {
+    for (const tag of tags) {
+      const consumers = await retire(redis, tag, UNSEEN_CONSUMER_MS);
+      if (consumers.length > 0) log.info({ consumers }, "consumers retired");
+      await sweep(redis, tag, bucket, Math.min(BUCKETS_A_ROUND, BUCKETS - bucket));
+    }
+    bucket = (bucket + BUCKETS_A_ROUND) % BUCKETS;
+    return JANITOR_INTERVAL_MS;
+  });
+}

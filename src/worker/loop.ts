@@ -1,0 +1,70 @@
+/*
+ * A loop that never dies in silence: it logs the first failure and the recovery, backs off in between, and
+ * goes on until it is stopped. A step says how long the loop may sleep; `wake` ends the sleep.
+ */
+import type { Logger } from "pino";
+
+export interface Loop {
+  wake(): void;
+  /** Resolves when the step under way has ended. */
+  stop(): Promise<void>;
+}
+
+const FIRST_DELAY_MS = 25;
+const MAX_DELAY_MS = 2_000;
+
+/** @param step does one round and returns the ms until the next */
+export function startLoop(name: string, log: Logger, step: () => Promise<number>): Loop {
+  let stopped = false;
+  let woken = false;
+  let endSleep: (() => void) | undefined;
+  let failures = 0;
+
+  function sleep(ms: number): Promise<void> {
+    if (woken || stopped || ms <= 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms);
+      function done() {
+        clearTimeout(timer);
+        endSleep = undefined;
+        resolve();
+      }
+      endSleep = done;
+    });
+  }
+
+  async function round(): Promise<number> {
+    try {
+      const sleepMs = await step();
+      if (failures > 0) log.warn({ loop: name, failures }, "loop recovered");
+      failures = 0;
+      return sleepMs;
+    } catch (error) {
+      if (stopped) return 0;
+      failures += 1;
+      if (failures === 1) log.error({ loop: name, err: error }, "loop failed, it goes on");
+      woken = false; // a wake-up must not turn the back-off into a spin
+      return Math.min(FIRST_DELAY_MS * 2 ** (failures - 1), MAX_DELAY_MS);
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!stopped) {
+      woken = false;
+      await sleep(await round());
+    }
+  }
+
+  const running = run();
+  return {
+    wake() {
+      woken = true;
+      if (failures === 0) endSleep?.();
+    },
+    async stop() {
+      stopped = true;
+      endSleep?.();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,119 @@
+/*
+ * Settlements that arrive in one turn of the event loop travel as one script call for each way out.
+ * While Redis is away they are kept and tried again, and their slots stay taken: no mail is sent whose
+ * outcome could not be kept.
+ */
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import { bury, defer, lose, release, sent } from "../stream/settle.ts";
+import type { Taken } from "../stream/take.ts";
+import type { Settlement } from "./attempt.ts";
+
+const MAX_CALL = 100;
+const FIRST_DELAY_MS = 25;
+const MAX_DELAY_MS = 1_000;
+
+export interface Settler {
+  /** Resolves when it is written: true, or false when the entry was no longer ours. */
+  settle(taken: Taken, settlement: Settlement): Promise<boolean>;
+  /** Gives up what is not written yet; those promises resolve to false. */
+  abandon(): void;
+}
+
+interface Item {
+  taken: Taken;
+  settlement: Settlement;
+  resolve: (written: boolean) => void;
+}
+
+export interface SettlerOptions {
+  redis: Redis;
+  consumer: string;
+  retentionMs: number;
+  log: Logger;
+  /** The first dead letter with its fingerprint. */
+  onFirstOfItsKind: (taken: Taken, reason: string) => void;
+}
+
+export function createSettler(options: SettlerOptions): Settler {
+  const { log } = options;
+  let items: Item[] = [];
+  let abandoned = false;
+  let away = false;
+
+  function flush(): void {
+    const groups = new Map<string, Item[]>();
+    for (const item of items) {
+      const group = `${item.taken.tag} ${item.settlement.kind}`;
+      const members = groups.get(group);
+      if (members === undefined) groups.set(group, [item]);
+      else members.push(item);
+    }
+    items = [];
+    for (const members of groups.values()) {
+      for (let i = 0; i < members.length; i += MAX_CALL) void write(members.slice(i, i + MAX_CALL));
+    }
+  }
+
+  async function write(batch: Item[]): Promise<void> {
+    for (let failures = 0; !abandoned; failures++) {
+      try {
+        const written = await call(batch, options);
+        if (away) log.warn("settlements are written again");
+        away = false;
+        batch.forEach((item, i) => {
+          item.resolve(written[i] ?? false);
+        });
+        return;
+      } catch (error) {
+        if (!away) log.error({ err: error, waiting: batch.length }, "settlements wait for redis");
+        away = true;
+        await Bun.sleep(Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS));
+      }
+    }
+    for (const item of batch) item.resolve(false);
+  }
+
+  return {
+    settle: (taken, settlement) =>
+      new Promise((resolve) => {
+        if (items.length === 0) setImmediate(flush);
+        items.push({ taken, settlement, resolve });
+      }),
+    abandon() {
+      abandoned = true;
+    },
+  };
+}
+
+/** All items have the same tag and the same kind. */
+async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> {
+  const { redis, consumer } = options;
+  const first = batch[0];
+  if (first === undefined) return [];
+  const { tag } = first.taken;
+  switch (first.settlement.kind) {
+    case "sent":
+      return sent(redis, tag, consumer, options.retentionMs, claims(batch, "sent"));
+    case "deferred":
+      return defer(redis, tag, consumer, claims(batch, "deferred"));
+    case "unknown":
+      return lose(redis, tag, consumer, claims(batch, "unknown"));
+    case "released":
+      return release(redis, tag, consumer, claims(batch, "released"));
+    case "dead": {
+      const letters = claims(batch, "dead");
+      const alike = await bury(redis, tag, consumer, letters);
+      letters.forEach((letter, i) => {
+        if (alike[i] === 1) options.onFirstOfItsKind(letter, letter.reason);
+      });
+      return alike.map((count) => count > 0);
+    }
+  }
+}
+
+function claims<K extends Settlement["kind"]>(batch: Item[], kind: K) {
+  return batch.flatMap(({ taken, settlement }) =>
+    settlement.kind === kind ? [{ ...taken, ...(settlement as Extract<Settlement, { kind: K }>) }] : [],
+  );
+}

@@ -1,0 +1,91 @@
+/*
+ * Takes as many messages as there are free slots, never more: what is taken is begun at once, so SENDING
+ * means an attempt under way. A slot is free again when the outcome is written.
+ * A reply to `take` that was lost leaves entries that Redis says are ours and nobody here knows: before the
+ * next take they are given back, without spending an attempt.
+ */
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import { release } from "../stream/settle.ts";
+import { readOwned, type Taken, take } from "../stream/take.ts";
+import type { Circuit } from "./circuit.ts";
+import { type Loop, startLoop } from "./loop.ts";
+
+/** The waker wakes the taker; this is for what a lost wake-up would leave. */
+const POLL_MS = 1_000;
+
+export interface TakerOptions {
+  redis: Redis;
+  tags: readonly string[];
+  consumer: string;
+  concurrency: number;
+  circuit: Circuit;
+  deal: (slots: number) => number[];
+  /** Sees the message through to its written outcome. Never rejects. */
+  begin: (taken: Taken) => Promise<void>;
+  log: Logger;
+}
+
+export interface Taker extends Loop {
+  /** By tag and entry id. */
+  inFlight: ReadonlyMap<string, Taken>;
+  /** Resolves when nothing is in flight. */
+  idle(): Promise<void>;
+}
+
+export function startTaker(options: TakerOptions): Taker {
+  const { redis, tags, consumer, circuit, log } = options;
+  const inFlight = new Map<string, Taken>();
+  const whenIdle: (() => void)[] = [];
+  const replyLost = new Set<string>();
+  let turn = 0;
+
+  function begin(taken: Taken): void {
+    const slot = `${taken.tag} ${taken.entryId} ${taken.rank}`;
+    inFlight.set(slot, taken);
+    void options.begin(taken).finally(() => {
+      inFlight.delete(slot);
+      if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
+      loop.wake();
+    });
+  }
+
+  async function giveBackStrays(tag: string): Promise<void> {
+    const owned = await readOwned(redis, tag, consumer, options.concurrency * 2);
+    const strays = owned.filter((claim) => !inFlight.has(`${tag} ${claim.entryId} ${claim.rank}`));
+    if (strays.length > 0) {
+      const reason = "the worker lost the connection while it took the message";
+      await release(
+        redis,
+        tag,
+        consumer,
+        strays.map((claim) => ({ ...claim, reason })),
+      );
+      log.warn({ messages: strays.map((claim) => claim.messageId) }, "messages given back, they were not tried");
+    }
+    replyLost.delete(tag);
+  }
+
+  const loop = startLoop("taker", log, async () => {
+    let sleepMs = POLL_MS;
+    for (let i = 0; i < tags.length; i++) {
+      const tag = tags[(turn + i) % tags.length] as string;
+      if (replyLost.has(tag)) await giveBackStrays(tag);
+      const free = circuit.allowance(options.concurrency - inFlight.size, inFlight.size);
+      if (free <= 0) break;
+      replyLost.add(tag);
+      const taken = await take(redis, tag, consumer, free, options.deal(free));
+      replyLost.delete(tag);
+      for (const one of taken) begin(one);
+      if (taken.length === free) sleepMs = 0;
+    }
+    turn += 1;
+    return inFlight.size < options.concurrency ? sleepMs : POLL_MS;
+  });
+
+  return {
+    ...loop,
+    inFlight,
+    idle: () => (inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
+  };
+}

@@ -1,0 +1,138 @@
+/*
+ * The worker:
+ *   1. settles the past: entries of its own name are from a life that ended, it reclaims them at once
+ *   2. promotes what is due, takes what is queued, attempts it, settles it
+ *   3. keeps its leases alive, reclaims the entries of workers that are gone, tidies up
+ *   4. stops in three steps: quiet (takes nothing more) -> deadline (what is in flight may end) -> what is
+ *      left is aborted and, where the relay has not got it, given back without spending an attempt
+ */
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import type { Event } from "../domain/event.ts";
+import type { RetryPolicy } from "../domain/outcome.ts";
+import type { Mail, Mailer } from "../mail/mailer.ts";
+import { tagOf } from "../stream/keys.ts";
+import { reclaim } from "../stream/lease.ts";
+import { eventOf } from "../stream/record.ts";
+import type { Taken } from "../stream/take.ts";
+import { attempt, type Settlement } from "./attempt.ts";
+import { createCircuit } from "./circuit.ts";
+import { logReclaimed, startHeart, startJanitor, startPromoter, startReclaimer } from "./keepers.ts";
+import { createDealer } from "./priorities.ts";
+import { createSettler } from "./settler.ts";
+import { startTaker } from "./taker.ts";
+import { startWaker } from "./waker.ts";
+
+export interface WorkerOptions {
+  /** For the scripts. */
+  redis: Redis;
+  /** Dedicated connections for blocking reads; the worker closes them. */
+  openBlocking: () => Redis;
+  /** Whether one connection may read the streams of several partitions together: not on a cluster. */
+  readsPartitionsTogether: boolean;
+  partitions: number;
+  /** Stable across restarts, unique among the workers that live at the same time. */
+  consumer: string;
+  concurrency: number;
+  leaseMs: number;
+  retentionMs: number;
+  priorityOrder: "weighted" | "strict";
+  policy: RetryPolicy;
+  render: (event: Event, messageId: string) => Mail;
+  mailer: Mailer;
+  log: Logger;
+  random: () => number;
+}
+
+export interface Worker {
+  /** Waits up to `deadlineMs` for what is in flight. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** Time for the settlements of aborted attempts. */
+const LAST_SETTLEMENTS_MS = 1_000;
+
+/** Resolves when it takes messages. Rejects with RedisAway when Redis cannot be asked: try again. */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { redis, consumer, log, policy, mailer } = options;
+  const tags = Array.from({ length: options.partitions }, (_, partition) => tagOf(partition));
+  for (const tag of tags) logReclaimed(await reclaim(redis, tag, consumer, 0, policy), log);
+
+  const circuit = createCircuit(
+    () => mailer.probe(),
+    () => taker.wake(),
+    log,
+  );
+  const settler = createSettler({
+    redis,
+    consumer,
+    retentionMs: options.retentionMs,
+    log,
+    onFirstOfItsKind: (taken, reason) => log.error({ messageId: taken.messageId, reason }, "dead letter of a new kind"),
+  });
+
+  async function begin(taken: Taken): Promise<void> {
+    const startedAt = performance.now();
+    const event = eventOf(taken.json);
+    const settlement = await attempt(taken, event, { ...options, circuit });
+    const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
+    const written = await settler.settle(taken, settlement);
+    logSettled(log, { eventId: event?.id, ...taken }, settlement, durationMs, written);
+  }
+
+  const taker = startTaker({
+    redis,
+    tags,
+    consumer,
+    concurrency: options.concurrency,
+    circuit,
+    deal: createDealer(options.priorityOrder),
+    begin,
+    log,
+  });
+  const blocking = (options.readsPartitionsTogether ? [tags] : tags.map((tag) => [tag])).map((together) => {
+    const connection = options.openBlocking();
+    return { connection, waker: startWaker(connection, together, () => taker.wake(), log) };
+  });
+  const keepers = [
+    startPromoter(redis, tags, log),
+    startHeart(redis, consumer, () => [...taker.inFlight.values()], options.leaseMs, log),
+    startReclaimer(redis, tags, options.leaseMs, policy, log),
+    startJanitor(redis, tags, log),
+  ];
+
+  return {
+    async stop(deadlineMs) {
+      for (const { connection } of blocking) connection.disconnect();
+      await Promise.all([taker.stop(), ...blocking.map(({ waker }) => waker.stop())]);
+      circuit.stop();
+      await Promise.race([taker.idle(), Bun.sleep(deadlineMs)]);
+      await mailer.close();
+      await Promise.race([taker.idle(), Bun.sleep(LAST_SETTLEMENTS_MS)]);
+      settler.abandon();
+      await Promise.all(keepers.map((keeper) => keeper.stop()));
+      log.info({ leftInFlight: taker.inFlight.size }, "worker stopped");
+    },
+  };
+}
+
+const LOG_LINES = {
+  sent: "message sent",
+  deferred: "message deferred",
+  dead: "message dead",
+  unknown: "message unknown",
+  released: "message released",
+} as const;
+
+function logSettled(
+  log: Logger,
+  { eventId, messageId, attempt }: { eventId: string | undefined; messageId: string; attempt: number },
+  settlement: Settlement,
+  durationMs: number,
+  written: boolean,
+): void {
+  const { kind, ...detail } = settlement;
+  const line = { eventId, messageId, attempt, durationMs, ...detail };
+  if (written) log.info(line, LOG_LINES[kind]);
+  else log.warn({ ...line, outcome: kind }, "outcome not written, the message was no longer ours");
+}
