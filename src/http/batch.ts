@@ -8,10 +8,10 @@ import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
 import type { Auth } from "./auth.ts";
 import { decodeJson, type Read } from "./body.ts";
-import { isTooDeep, MAX_EVENT_BYTES, readPosted, type Taken, take } from "./events.ts";
+import { MAX_EVENT_BYTES, readPosted, type Taken, take } from "./events.ts";
 import { type Problem, problem, problemOf, refuse } from "./problem.ts";
 
-export const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 export const MAX_BATCH_EVENTS = 1000;
 
 const ROUTE = "/v1/events/batch";
@@ -49,9 +49,9 @@ function readArray(text: string): Read<Read<unknown>[]> {
   return { ok: true, value: events.map((event) => (fits(event) ? { ok: true, value: event } : tooLarge())) };
 }
 
-/** Measured as compact JSON; one that is too deep to be written out is left to `take`, which refuses it. */
+/** Measured as compact JSON. */
 function fits(event: unknown): boolean {
-  return isTooDeep(event) || Buffer.byteLength(JSON.stringify(event)) <= MAX_EVENT_BYTES;
+  return Buffer.byteLength(JSON.stringify(event)) <= MAX_EVENT_BYTES;
 }
 
 /** Walks the lines without splitting: 8 MiB of newlines are no events, and make no array. */

@@ -4,6 +4,11 @@
  */
 import { type Problem, problem } from "./problem.ts";
 
+/** Far more than an event may have (see events.ts), so that one that is too deep spoils no batch. */
+const MAX_NESTING = 512;
+
+const [QUOTE, BACKSLASH, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [34, 92, 91, 93, 123, 125];
+
 export type Read<T> = { ok: true; value: T } | { ok: false; problem: Problem };
 
 export async function readBytes(request: Request, maxBytes: number): Promise<Read<Uint8Array>> {
@@ -46,11 +51,28 @@ export function decodeText(bytes: Uint8Array): Read<string> {
 }
 
 export function decodeJson(text: string): Read<unknown> {
+  if (nestsDeeperThan(MAX_NESTING, text)) return refused(`The body is nested more than ${MAX_NESTING} levels deep.`);
   try {
     return { ok: true, value: JSON.parse(text) };
   } catch {
     return refused("The body is not valid JSON.");
   }
+}
+
+/** Told from the text, because parsing it is the harm: 8 MiB of brackets keep JSON.parse busy for seconds. */
+function nestsDeeperThan(levels: number, text: string): boolean {
+  if (text.length <= levels) return false;
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const char = text.charCodeAt(i);
+    if (char === QUOTE) quoted = !quoted;
+    else if (quoted) i += char === BACKSLASH ? 1 : 0;
+    else if (char === OPEN_BRACKET || char === OPEN_BRACE) {
+      if (++depth > levels) return true;
+    } else if (char === CLOSE_BRACKET || char === CLOSE_BRACE) depth--;
+  }
+  return false;
 }
 
 function tooLarge(maxBytes: number): Read<never> {

@@ -73,7 +73,7 @@ export async function take(input: unknown, ingress: Ingress): Promise<Taken> {
   return { ok: true, reply: replyOf(event.id, posted) };
 }
 
-export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
+function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
   if (typeof value !== "object" || value === null) return false;
   return levels === 0 || Object.values(value).some((inner) => isTooDeep(inner, levels - 1));
 }

@@ -1,5 +1,5 @@
 /* GET /: how things stand, in numbers alone. It is open to whoever reaches the port, so it names nobody. */
-import type { Context, Hono } from "hono";
+import type { Hono } from "hono";
 import { html } from "hono/html";
 import { STATES } from "../domain/lifecycle.ts";
 import type { DeadGroup, DeadLetters, QueueDepth, Queues } from "../stream/store.ts";
@@ -12,7 +12,7 @@ interface Standing {
   groups: DeadGroup[];
 }
 
-export interface HomeDeps {
+interface HomeDeps {
   queues: Queues;
   dead: DeadLetters;
   ready(): Promise<string | undefined>;
@@ -25,7 +25,7 @@ const HEADERS = {
 };
 
 export function homeRoutes(app: Hono, deps: HomeDeps): void {
-  app.get("/", async (c: Context) => {
+  app.get("/", async (c) => {
     const [fault, standing] = await Promise.all([deps.ready(), read(deps)]);
     const status = standing === undefined ? 503 : 200;
     return c.html(page(fault, standing, new Date(deps.now()).toISOString()), status, HEADERS);

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject, ZodOpenApiResponseObject } from "zod-openapi";
 import { PRIORITIES } from "../domain/lifecycle.ts";
+import { MAX_BATCH_EVENTS } from "./batch.ts";
 import { bulkInput, deadQuery, editInput } from "./dead.ts";
 import { EVENT_EXAMPLE, event } from "./eventSchema.ts";
 import { messagesQuery } from "./messages.ts";
@@ -45,14 +46,14 @@ export const PATHS: ZodOpenApiPathsObject = {
   },
   "/v1/events/batch": {
     post: {
-      summary: "Post up to 1000 events",
+      summary: `Post up to ${MAX_BATCH_EVENTS} events`,
       description: "A JSON array, or one event per line. Each stands alone: a bad one stops no other.",
       tags: ["events"],
       security: PRODUCER,
       requestBody: {
         required: true,
         content: {
-          "application/json": { schema: z.array(event).min(1).max(1000), example: [EVENT_EXAMPLE] },
+          "application/json": { schema: z.array(event).min(1).max(MAX_BATCH_EVENTS), example: [EVENT_EXAMPLE] },
           "application/x-ndjson": { schema: z.string(), example: `${JSON.stringify(EVENT_EXAMPLE)}\n` },
         },
       },

@@ -16,7 +16,7 @@ const KINDS = {
   unavailable: { status: 503, title: "Nothing can be stored or read at the moment" },
 } as const;
 
-export type ProblemKind = keyof typeof KINDS;
+type ProblemKind = keyof typeof KINDS;
 
 export const PROBLEM_KINDS = Object.keys(KINDS) as ProblemKind[];
 

@@ -99,6 +99,9 @@ function sentenceOf(error: SmtpError, phase: Phase, label: string): string {
       return `no TLS with ${label}: ${error.message}`;
     case "EAUTH":
       return `no login at ${label}: ${error.message}`;
+    case "EENVELOPE":
+    case "EMESSAGE":
+      return error.message;
     case "ETIMEDOUT":
       if (error.timeoutType === "CONNECT_TIMEOUT") return `no connection to ${label} within the time allowed`;
       return `${label} did not answer in time, ${PLACE[phase]}`;

@@ -25,5 +25,8 @@ export interface Mailer {
   send(mail: Mail): Promise<Delivery>;
   /** Connects and greets; undefined when the relay is fine, else what is wrong with it. */
   probe(): Promise<string | undefined>;
+  /** Waits for what is in flight. */
   close(): Promise<void>;
+  /** Ends what is in flight at once: a relay_fault where the final dot was not written, ambiguous where it may be. */
+  abort(): void;
 }

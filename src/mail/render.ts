@@ -44,7 +44,7 @@ export function createRenderer({ from, templates = BUILT_IN }: { from: string; t
       };
     } catch (cause) {
       const detail = cause instanceof Error ? cause.message : String(cause);
-      throw new RenderError(`the mail of ${event.type} cannot be rendered: ${detail}`, { cause });
+      throw new RenderError(`${event.type}: ${detail}`, { cause });
     }
   };
 }

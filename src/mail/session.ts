@@ -1,7 +1,9 @@
 /*
  * One connection to the relay, and how far the transaction on it got. Nodemailer's SMTPConnection does
  * the talking: TLS, AUTH, EHLO, PIPELINING, dot-stuffing. What it leaves to its caller is told here:
- * a connection lost before the session is ready, or closed without an error, calls nobody back.
+ * a connection that is closed without an error, or lost before its session is ready, calls nobody back;
+ * and under Bun a socket's own timeout does not fire while a write is held up by a relay that stopped
+ * reading, so the times allowed are kept here.
  */
 import { Readable } from "node:stream";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
@@ -11,7 +13,7 @@ import type { Relay } from "./smtpUrl.ts";
 export interface Timeouts {
   /** From the DNS lookup to the end of STARTTLS. */
   connectionMs: number;
-  /** Each reply until the session is ready, and to RSET. */
+  /** The greeting; EHLO and AUTH may take as long again; RSET. */
   greetingMs: number;
   /** MAIL, RCPT and DATA. RFC 5321 4.5.3.2 asks for 5 min. */
   commandMs: number;
@@ -21,8 +23,8 @@ export interface Timeouts {
 
 export type Attempt = { ok: true; reply: string } | { ok: false; error: SmtpError; phase: Phase };
 
+/** Takes one exchange at a time; none of them rejects. */
 export interface Session {
-  /** One at a time. Never rejects. */
   deliver(from: string, to: string, raw: Buffer): Promise<Attempt>;
   /** Ends a refused transaction (RSET); false when the connection is of no more use. */
   reset(): Promise<boolean>;
@@ -32,50 +34,89 @@ export interface Session {
   readonly ended: boolean;
 }
 
-/** Above this size, whether the end of the content was handed over can be told from its beginning. */
+/** Of a mail above this size it can be told whether its end was handed over, or only its beginning. */
 const CHUNK_BYTES = 65_536;
 
 const QUIT_MS = 2_000;
 
-/** @throws SmtpError when no session could be opened */
-export function openSession(relay: Relay, timeouts: Timeouts): Promise<Session> {
+/** Never the first to fire. */
+const SOCKET_TIMEOUT_MS = 86_400_000;
+
+/**
+ * @param signal drops the connection, whatever it is at
+ * @throws SmtpError when no session could be opened
+ */
+export function openSession(relay: Relay, timeouts: Timeouts, signal: AbortSignal): Promise<Session> {
+  if (signal.aborted) return Promise.reject(lost());
   const connection = new SMTPConnection({
     ...relay.connection,
     connectionTimeout: timeouts.connectionMs,
     greetingTimeout: timeouts.greetingMs,
     dnsTimeout: timeouts.connectionMs,
-    socketTimeout: timeouts.greetingMs,
+    socketTimeout: SOCKET_TIMEOUT_MS,
+    socketCloseTimeout: QUIT_MS,
   });
-  return new Promise((resolve, reject) => {
+  return new Promise<Session>((resolve, reject) => {
+    const timer = setTimeout(() => fail(late()), timeouts.connectionMs + timeouts.greetingMs);
+    const fail = (error: SmtpError) => {
+      clearTimeout(timer);
+      reject(error);
+      connection.close();
+    };
+    const ready = () => {
+      clearTimeout(timer);
+      resolve(sessionOf(connection, timeouts));
+    };
     // Stays for the whole session: an error of a connection that is idle must find a listener.
-    connection.on("error", reject);
-    connection.once("end", () => reject(lost()));
+    connection.on("error", fail);
+    const drop = () => fail(lost());
+    signal.addEventListener("abort", drop);
+    connection.once("end", () => {
+      signal.removeEventListener("abort", drop);
+      fail(lost());
+    });
     connection.connect((error) => {
-      if (error) return reject(error);
-      // Without AUTH in its EHLO reply a relay, or a catcher, takes mail from anybody, or says 530 at MAIL.
-      if (relay.auth === undefined || !connection.allowsAuth) return resolve(sessionOf(connection, timeouts));
+      if (error) return fail(error);
+      // A relay that offers no AUTH takes mail from us as we are, or says 530 at MAIL.
+      if (relay.auth === undefined || !connection.allowsAuth) return ready();
       const { user, pass, method } = relay.auth;
-      connection.login({ credentials: { user, pass }, user, method }, (failure) => {
-        if (!failure) return resolve(sessionOf(connection, timeouts));
-        reject(failure);
-        connection.close();
-      });
+      connection.login({ user, method, credentials: { user, pass } }, (refusal) => (refusal ? fail(refusal) : ready()));
     });
   });
 }
 
 function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {
   let ended = false;
-  let onLost: (() => void) | undefined;
+  let fail: ((error: SmtpError) => void) | undefined;
+  let timer: Timer | undefined;
+
+  // A send that fails closes the connection first and is told why right after: let it go first.
   connection.once("end", () => {
     ended = true;
-    // A send that fails closes the connection first and is told why right after: let it go first.
-    queueMicrotask(() => onLost?.());
+    queueMicrotask(() => fail?.(lost()));
   });
 
   const allow = (ms: number) => {
-    if (connection._socket) connection._socket.setTimeout(ms);
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      fail?.(late());
+      connection.close();
+    }, ms);
   };
+
+  /** Ends with what the relay said, with the connection, or when its time is up. */
+  const exchange = <T>(ms: number, start: (end: (result: T) => void) => void, failed: (error: SmtpError) => T) =>
+    new Promise<T>((resolve) => {
+      const end = (result: T) => {
+        clearTimeout(timer);
+        fail = undefined;
+        resolve(result);
+      };
+      fail = (error) => end(failed(error));
+      if (ended) return fail(lost());
+      allow(ms);
+      start(end);
+    });
 
   return {
     get ended() {
@@ -83,45 +124,43 @@ function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {
     },
 
     deliver(from, to, raw) {
-      return new Promise((resolve) => {
-        let phase: Phase = "envelope";
-        const fail = (error: SmtpError) => {
-          const answered = phase === "envelope" && connection.lastServerResponse !== false;
-          resolve({ ok: false, error, phase: answered ? "answered" : phase });
-          // Answered in the middle of the content: what else is said here would be read as more of it.
-          if (phase === "content") connection.close();
-        };
-        onLost = () => fail(lost());
-        connection.lastServerResponse = false;
-        allow(timeouts.commandMs);
-        const content = contentOf(raw, (reached) => {
-          if (phase === "envelope") allow(timeouts.replyMs);
-          phase = reached;
-        });
-        connection.send({ from, to: [to], size: raw.length }, content, (error, info) => {
-          if (error) fail(error);
-          else resolve({ ok: true, reply: info?.response ?? "" });
-        });
+      let phase: Phase = "envelope";
+      const failed = (error: SmtpError): Attempt => {
+        const answered = phase === "envelope" && connection.lastServerResponse !== false;
+        // Refused in the middle of the content: all that is said now would be read as more of it.
+        if (phase === "content") connection.close();
+        return { ok: false, error, phase: answered ? "answered" : phase };
+      };
+      const content = contentOf(raw, (reached) => {
+        if (phase === "envelope") allow(timeouts.replyMs);
+        phase = reached;
       });
+      return exchange<Attempt>(
+        timeouts.commandMs,
+        (end) => {
+          connection.lastServerResponse = false;
+          connection.send({ from, to: [to], size: raw.length }, content, (error, info) =>
+            end(error ? failed(error) : { ok: true, reply: info?.response ?? "" }),
+          );
+        },
+        failed,
+      );
     },
 
     reset() {
-      return new Promise((resolve) => {
-        onLost = () => resolve(false);
-        if (ended) return resolve(false);
-        allow(timeouts.greetingMs);
-        connection.reset((error) => resolve(!error));
-      });
+      return exchange<boolean>(
+        timeouts.greetingMs,
+        (end) => connection.reset((error) => end(!error)),
+        () => false,
+      );
     },
 
     quit() {
-      return new Promise((resolve) => {
-        onLost = resolve;
-        if (ended) return resolve();
-        const timer = setTimeout(() => connection.close(), QUIT_MS);
-        connection.once("end", () => clearTimeout(timer));
-        connection.quit();
-      });
+      return exchange<void>(
+        QUIT_MS,
+        () => connection.quit(),
+        () => undefined,
+      );
     },
   };
 }
@@ -141,5 +180,9 @@ function contentOf(raw: Buffer, onPhase: (phase: "content" | "dot") => void): Re
 }
 
 function lost(): SmtpError {
-  return Object.assign(new Error("connection closed"), { code: "ECONNECTION" });
+  return { message: "connection closed", code: "ECONNECTION" };
+}
+
+function late(): SmtpError {
+  return { message: "timeout", code: "ETIMEDOUT" };
 }

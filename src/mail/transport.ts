@@ -35,6 +35,7 @@ export function createMailer({ smtpUrl, from, maxConnections, timeouts, idleMs =
   /** The last one used is taken first, so that those that are not needed grow old and are closed. */
   const kept: { session: Session; timer: Timer }[] = [];
   const waiting: ((granted: boolean) => void)[] = [];
+  const aborting = new AbortController();
   let busy = 0;
   let onDrained: (() => void) | undefined;
   let closing: Promise<void> | undefined;
@@ -88,27 +89,29 @@ export function createMailer({ smtpUrl, from, maxConnections, timeouts, idleMs =
       const reason = oneLine(`the mail cannot be composed: ${cause instanceof Error ? cause.message : cause}`);
       return { kind: "failed", failure: { kind: "permanent", reason } };
     }
-    if (!(await takeSlot())) return { kind: "relay_fault", reason: "the mailer is closing" };
+    if (!(await takeSlot())) return STOPPED;
 
     let session = takeKept();
     let attempt = await session?.deliver(sender.address, mail.to.address, raw);
     if (session === undefined || attempt === undefined || diedIdle(attempt)) {
       try {
-        session = await openSession(relay, limits);
+        session = await openSession(relay, limits, aborting.signal);
       } catch (error) {
         freeSlot();
-        return classify(error as SmtpError, "opening", relay.label);
+        return aborting.signal.aborted ? STOPPED : classify(error as SmtpError, "opening", relay.label);
       }
       attempt = await session.deliver(sender.address, mail.to.address, raw);
     }
     void recycle(session, attempt);
     if (attempt.ok) return { kind: "sent", reply: oneLine(attempt.reply) };
-    return classify(attempt.error, attempt.phase, relay.label);
+    const { error, phase } = attempt;
+    if (aborting.signal.aborted && error.response === undefined && phase !== "dot") return STOPPED;
+    return classify(error, phase, relay.label);
   }
 
   async function probe(): Promise<string | undefined> {
     try {
-      const session = await openSession(relay, limits);
+      const session = await openSession(relay, limits, aborting.signal);
       await session.quit();
       return undefined;
     } catch (error) {
@@ -133,8 +136,14 @@ export function createMailer({ smtpUrl, from, maxConnections, timeouts, idleMs =
       closing ??= drain();
       return closing;
     },
+    abort() {
+      closing ??= drain();
+      aborting.abort();
+    },
   };
 }
+
+const STOPPED: Delivery = { kind: "relay_fault", reason: "the worker stops" };
 
 const LOST = new Set(["ECONNECTION", "ESOCKET", "ETIMEDOUT"]);
 

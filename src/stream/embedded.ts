@@ -135,6 +135,10 @@ async function ask<T>(path: string, question: (redis: Redis) => Promise<T>): Pro
   }
 }
 
+/** Starting and stopping as they should. */
+const ROUTINE =
+  /^(?:oO0Oo|Redis version|Configuration loaded|Server initialized|User requested shutdown|Received SIGTERM|Redis is now ready to exit)/;
+
 /** Redis marks what somebody should read with '#'. */
 async function passOn(output: ReadableStream<Uint8Array>, log: Logger): Promise<void> {
   const decoder = new TextDecoder();
@@ -144,7 +148,7 @@ async function passOn(output: ReadableStream<Uint8Array>, log: Logger): Promise<
     rest = lines.pop() ?? "";
     for (const line of lines) {
       const text = /^\d+:\w .*? ([#*.-]) (.+)$/.exec(line);
-      if (text?.[1] === "#") log.warn({ redis: text[2] }, "redis says");
+      if (text?.[1] === "#" && !ROUTINE.test(text[2] ?? "")) log.warn({ redis: text[2] }, "redis says");
       else log.debug({ redis: text?.[2] ?? line }, "redis says");
     }
   }

@@ -48,9 +48,9 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   }
 
   async function send(partition: number, batch: Waiting[]): Promise<void> {
-    const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog];
-    for (const { event } of batch) addArguments(args, event, partition, options.delayMs);
     try {
+      const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog];
+      for (const { event } of batch) addArguments(args, event, partition, options.delayMs);
       const reply = (await enqueue(redis, tagOf(partition), args)) as (string | number)[];
       const durability = options.durability();
       batch.forEach(({ event, resolve }, i) => {

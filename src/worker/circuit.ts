@@ -53,7 +53,7 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
       return state === "half open" && inFlight === 0 ? Math.min(free, 1) : 0;
     },
     fault(reason) {
-      if (state === "open") return;
+      if (stopped || state === "open") return;
       if (openings === 0) {
         openedAt = performance.now();
         log.error({ reason }, "relay is away, the queue waits");

@@ -107,7 +107,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       await Promise.all([taker.stop(), ...blocking.map(({ waker }) => waker.stop())]);
       circuit.stop();
       await Promise.race([taker.idle(), Bun.sleep(deadlineMs)]);
-      await mailer.close();
+      mailer.abort();
       await Promise.race([taker.idle(), Bun.sleep(LAST_SETTLEMENTS_MS)]);
       settler.abandon();
       await Promise.all(keepers.map((keeper) => keeper.stop()));

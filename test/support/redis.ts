@@ -20,7 +20,7 @@ export async function startRedis(...extra: string[]): Promise<TestRedis> {
   const directory = mkdtempSync(join(tmpdir(), "pp-"));
   const path = join(directory, "r.sock");
   let server: Bun.Subprocess | undefined;
-  const raw = new Redis({ path, protocol: 2, lazyConnect: true, retryStrategy: () => 20 });
+  const raw = new Redis({ path, protocol: 2, lazyConnect: true, maxRetriesPerRequest: null, retryStrategy: () => 20 });
   raw.on("error", () => {});
 
   async function start(...more: string[]): Promise<void> {

@@ -1,0 +1,63 @@
+/* Child of the post bench: the HTTP service, with the real ingress or with one that answers at once. */
+import pino from "pino";
+import type { Ingress } from "../../src/domain/ingress.ts";
+import { createApp } from "../../src/http/app.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import { connect } from "../../src/stream/connect.ts";
+import { createDeadLetters } from "../../src/stream/dead.ts";
+import { createFeed } from "../../src/stream/feed.ts";
+import { createIngress } from "../../src/stream/ingress.ts";
+import { newMessageId } from "../../src/stream/messageId.ts";
+import { createMessages } from "../../src/stream/messages.ts";
+import { createQueues } from "../../src/stream/queues.ts";
+import { answerParent } from "./child.ts";
+
+const [path = "", variant, key = ""] = process.argv.slice(2);
+const address = { kind: "unix", path } as const;
+const redis = connect(address, "ingress");
+redis.on("error", (error) => console.error(error.message));
+await redis.connect();
+
+const log = createLog({
+  level: "info",
+  plain: false,
+  destination: pino.destination({ dest: "/dev/null", sync: false }),
+});
+
+const instant: Ingress = {
+  post: async () => ({
+    kind: "accepted",
+    messageId: newMessageId(0),
+    state: "scheduled",
+    dueAt: Date.now() + 10_000,
+    duplicate: false,
+    durability: "written",
+  }),
+};
+const real = createIngress(redis, {
+  partitions: 1,
+  delayMs: 10_000,
+  dedupTtlMs: 86_400_000,
+  maxBacklog: 5_000_000,
+  durability: () => "written",
+  log,
+});
+
+const queues = createQueues(redis, 1);
+const metrics = createMetrics(queues);
+const app = createApp({
+  ingress: metrics.counted(variant === "enqueue" ? real : instant),
+  messages: createMessages(redis, 1),
+  dead: createDeadLetters(redis, 1, 86_400_000),
+  queues,
+  feed: createFeed(() => connect(address, "blocking"), 1),
+  ready: async () => undefined,
+  ingestKeys: [key],
+  adminToken: "bench-admin",
+  log,
+  now: Date.now,
+  metrics: () => metrics.render(),
+});
+const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: app.fetch, development: false, idleTimeout: 60 });
+answerParent(server.url.href, () => process.cpuUsage());

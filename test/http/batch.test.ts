@@ -1,0 +1,174 @@
+import { describe, expect, test } from "bun:test";
+import { accepted, event, harness, post, problemOf, redisAway } from "./support.ts";
+
+const PATH = "/v1/events/batch";
+
+interface Result {
+  status: number;
+  eventId?: string;
+  type?: string;
+  errors?: { pointer: string }[];
+}
+
+const numbered = (count: number) =>
+  Array.from({ length: count }, (_, i) =>
+    event((e) => {
+      e.id = `evt_${i}`;
+    }),
+  );
+
+async function resultsOf(response: Response): Promise<Result[]> {
+  expect(response.status).toBe(202);
+  return ((await response.json()) as { results: Result[] }).results;
+}
+
+describe("a batch", () => {
+  test("as a JSON array is answered one by one, in order", async () => {
+    const { app, posted } = harness();
+    const results = await resultsOf(await post(app, PATH, ` \r\n${JSON.stringify(numbered(3))}\n`));
+    expect(results.map(({ status, eventId }) => [status, eventId])).toEqual([
+      [202, "evt_0"],
+      [202, "evt_1"],
+      [202, "evt_2"],
+    ]);
+    expect(Object.keys(results[0] ?? {}).sort()).toEqual(
+      ["status", "id", "eventId", "state", "dueAt", "duplicate", "durability"].sort(),
+    );
+    expect(posted).toHaveLength(3);
+  });
+
+  test("as NDJSON may have blank lines, CR LF and no newline at its end", async () => {
+    const { app } = harness();
+    const lines = numbered(3).map((one) => JSON.stringify(one));
+    const results = await resultsOf(await post(app, PATH, `\n\n${lines.join("\r\n \r\n")}`));
+    expect(results.map(({ eventId }) => eventId)).toEqual(["evt_0", "evt_1", "evt_2"]);
+  });
+
+  test("with a bad event in the middle takes the others, in both forms", async () => {
+    const [first, , last] = numbered(3);
+    const array = JSON.stringify([first, { ...event(), data: {} }, last]);
+    const lines = [first, "{ broken", last]
+      .map((one) => (typeof one === "string" ? one : JSON.stringify(one)))
+      .join("\n");
+    for (const [body, type] of [
+      [array, "urn:postpaid:problem:invalid-event"],
+      [lines, "urn:postpaid:problem:invalid-request"],
+    ] as const) {
+      const { app, posted } = harness();
+      const results = await resultsOf(await post(app, PATH, body));
+      expect(results.map(({ status }) => status)).toEqual([202, 400, 202]);
+      expect(results[1]).toMatchObject({ type });
+      expect(posted.map(({ id }) => id)).toEqual(["evt_0", "evt_2"]);
+    }
+  });
+
+  test("points into the event, not into the batch", async () => {
+    const results = await resultsOf(
+      await post(harness().app, PATH, [{ ...event(), options: { hold: true } }, 1, null, []]),
+    );
+    expect(results.map(({ errors }) => errors?.[0]?.pointer)).toEqual(["/options/hold", "", "", ""]);
+  });
+
+  test("of 1000 events is taken, of 1001 is 413, in both forms", async () => {
+    const events = numbered(1001);
+    const lines = (count: number) =>
+      events
+        .slice(0, count)
+        .map((one) => JSON.stringify(one))
+        .join("\n");
+    for (const form of [(count: number) => JSON.stringify(events.slice(0, count)), lines]) {
+      const { app, posted } = harness();
+      expect(await resultsOf(await post(app, PATH, form(1000)))).toHaveLength(1000);
+      expect(posted).toHaveLength(1000);
+      const response = await post(app, PATH, form(1001));
+      expect(response.status).toBe(413);
+      expect(await problemOf(response)).toMatchObject({ type: "urn:postpaid:problem:too-large" });
+      expect(posted).toHaveLength(1000);
+    }
+  });
+
+  test("is posted within one turn, so that it travels together", async () => {
+    const h = harness();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    h.answer = async (one) => {
+      if (h.posted.length === 50) resolve(); // the first answers wait for the last post
+      await promise;
+      return accepted(one);
+    };
+    expect(await resultsOf(await post(h.app, PATH, numbered(50)))).toHaveLength(50);
+  });
+
+  test.each(["", " \n\n ", "[]", " [ ] ", "\u{feff}"])("without events is refused with 400: %j", async (body) => {
+    const response = await post(harness().app, PATH, body);
+    expect(response.status).toBe(400);
+    await problemOf(response);
+  });
+
+  test.each(["[", "[{}", "[]]", '[{"id":1},]', "\u00a0[]"])(
+    "that is a broken array is refused with 400: %s",
+    async (body) => {
+      const response = await post(harness().app, PATH, body);
+      expect(response.status).toBe(400);
+      expect(await problemOf(response)).toMatchObject({ type: "urn:postpaid:problem:invalid-request" });
+    },
+  );
+
+  test("has 8 MiB at most, and each event 64 KiB", async () => {
+    const { app, posted } = harness();
+    const large = event((e) => {
+      e.data.note = "x".repeat(65_536);
+    });
+    const [first] = numbered(1);
+    for (const body of [JSON.stringify([large, first]), `${JSON.stringify(large)}\n${JSON.stringify(first)}`]) {
+      const results = await resultsOf(await post(app, PATH, body));
+      expect(results.map(({ status }) => status)).toEqual([413, 202]);
+    }
+    expect(posted).toHaveLength(2);
+    expect((await post(app, PATH, "\n".repeat(8 * 1024 * 1024))).status).toBe(400);
+    expect((await post(app, PATH, "\n".repeat(8 * 1024 * 1024 + 1))).status).toBe(413);
+  });
+
+  test("that is nested without end is refused, quickly", async () => {
+    const { app, logged } = harness();
+    const startedAt = performance.now();
+    for (const body of ["[".repeat(4_000_000) + "]".repeat(4_000_000), "[".repeat(8_000_000), '{"a":'.repeat(13_000)]) {
+      const response = await post(app, PATH, body);
+      expect(response.status).toBeOneOf([202, 400]);
+      if (response.status === 202) expect((await resultsOf(response)).map(({ status }) => status)).toEqual([400]);
+    }
+    expect(performance.now() - startedAt).toBeLessThan(3000);
+    expect(logged).toEqual([]);
+  });
+
+  test("takes the others when one event is nested too deep", async () => {
+    const { app } = harness();
+    const [first, deep, last] = numbered(3).map((one) => JSON.stringify(one));
+    const arrays = "[".repeat(100) + "]".repeat(100);
+    const results = await resultsOf(
+      await post(app, PATH, `[${first},${deep?.replace('"data":{', `"data":{"x":${arrays},`)},${last}]`),
+    );
+    expect(results.map(({ status }) => status)).toEqual([202, 400, 202]);
+  });
+
+  test("answers 503 only when every event met one", async () => {
+    const h = harness();
+    h.answer = (one) => (one.id === "evt_1" ? accepted(one) : { kind: "unavailable", reason: "Redis is away" });
+    const results = await resultsOf(await post(h.app, PATH, numbered(3)));
+    expect(results.map(({ status }) => status)).toEqual([503, 202, 503]);
+    for (const answer of [() => ({ kind: "full", limit: 5 }) as const, () => Promise.reject(redisAway())]) {
+      h.answer = answer;
+      const response = await post(h.app, PATH, numbered(3));
+      expect(response.status).toBe(503);
+      expect(response.headers.get("retry-after")).not.toBeNull();
+      await problemOf(response);
+    }
+  });
+
+  test("in which one event meets a bug still takes the others", async () => {
+    const h = harness();
+    h.answer = (one) => (one.id === "evt_1" ? Promise.reject(new Error("a bug")) : accepted(one));
+    const results = await resultsOf(await post(h.app, PATH, numbered(3)));
+    expect(results.map(({ status }) => status)).toEqual([202, 500, 202]);
+    expect(h.logged).toMatchObject([{ level: 50, msg: "request failed", route: PATH }]);
+  });
+});

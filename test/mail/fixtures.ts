@@ -1,0 +1,46 @@
+import type { Event } from "../../src/domain/event.ts";
+import type { Mail } from "../../src/mail/mailer.ts";
+
+type Data = Event["data"];
+
+interface Changes {
+  booking?: Partial<Data["booking"]>;
+  payment?: Partial<Data["payment"]>;
+  customer?: Partial<Data["customer"]>;
+}
+
+/** The event of the README, with what a test is about changed. */
+export function paymentCompleted({ booking, payment, customer }: Changes = {}): Event {
+  return {
+    id: "evt_7Q2",
+    type: "payment.completed",
+    data: {
+      booking: {
+        id: "BK-1042",
+        title: "Hà Nội → Sa Pa, sleeper bus",
+        startsAt: "2026-12-01T21:30:00+07:00",
+        items: [{ name: "Seat 4A", quantity: 1, amount: 450000 }],
+        ...booking,
+      },
+      payment: { id: "pay_88", amount: 450000, currency: "VND", method: "card", ...payment },
+      customer: { email: "an@example.com", name: "Nguyễn Văn An", locale: "vi", ...customer },
+    },
+  };
+}
+
+export function paymentRefunded(
+  refund: { amount: number; id?: string; reason?: string } | undefined,
+  changes: Changes = {},
+): Event {
+  const { data } = paymentCompleted(changes);
+  return { id: "evt_7Q3", type: "payment.refunded", data: refund === undefined ? data : { ...data, refund } };
+}
+
+export const MAIL: Mail = {
+  messageIdHeader: "msg_01@example.com",
+  to: { address: "an@example.com", name: "Nguyễn Văn An" },
+  subject: "Đã nhận thanh toán: Hà Nội → Sa Pa (BK-1042)",
+  text: "Xin chào Nguyễn Văn An,\n\n.một dòng bắt đầu bằng dấu chấm\n",
+  html: "<p>Xin chào <b>Nguyễn Văn An</b></p>\n",
+  language: "vi",
+};

@@ -1,0 +1,105 @@
+/* Nothing of a mail, and no password, travels in the clear when TLS was asked for. */
+import { beforeAll, describe, expect, test } from "bun:test";
+import { openSession } from "../../src/mail/session.ts";
+import { parseSmtpUrl } from "../../src/mail/smtpUrl.ts";
+import { type Certificate, makeCertificate } from "../support/certificate.ts";
+import { MAIL } from "./fixtures.ts";
+import { mailerTo, relayWith, SHORT, withLogin } from "./harness.ts";
+
+const SENT = { kind: "sent", reply: "250 2.0.0 queued" } as const;
+const TRUST_ANY = "tls.rejectUnauthorized=false";
+const LOGIN = ["PIPELINING", "AUTH PLAIN LOGIN"];
+
+let certificate: Certificate;
+beforeAll(async () => {
+  certificate = await makeCertificate();
+});
+
+const verbs = (commands: string[]) => commands.map((line) => line.split(" ", 1)[0]);
+
+describe.each(["implicit", "starttls"] as const)("%s TLS", (mode) => {
+  test("carries mails over one connection", async () => {
+    const relay = await relayWith({ tls: { mode, certificate } });
+    const mailer = mailerTo(`${relay.url}?${TRUST_ANY}`);
+    for (let i = 0; i < 3; i++) expect(await mailer.send(MAIL)).toEqual(SENT);
+    expect(relay.connections).toBe(1);
+    if (mode === "starttls") expect(verbs(relay.commands).slice(0, 3)).toEqual(["EHLO", "STARTTLS", "EHLO"]);
+  });
+
+  test("refuses a certificate that nobody vouches for", async () => {
+    const relay = await relayWith({ tls: { mode, certificate }, extensions: LOGIN });
+    const delivery = await mailerTo(withLogin(relay.url)).send(MAIL);
+    expect(delivery).toMatchObject({ kind: "relay_fault", reason: expect.stringContaining("self signed certificate") });
+    expect(verbs(relay.commands)).toEqual(mode === "starttls" ? ["EHLO", "STARTTLS"] : []);
+  });
+
+  test("refuses a certificate for another name", async () => {
+    const relay = await relayWith({ tls: { mode, certificate } });
+    const { connection, ...rest } = parseSmtpUrl(`${relay.url}?tls.servername=other.example.com`);
+    const trusting = { ...rest, connection: { ...connection, tls: { ...connection.tls, ca: certificate.cert } } };
+    const refusal = await openSession(trusting, SHORT, new AbortController().signal).catch((error) => error);
+    expect(refusal).toMatchObject({ message: expect.stringMatching(/altname|does not match|hostname/i) });
+    expect(relay.received).toEqual([]);
+  });
+
+  test("that does not get past its handshake is a relay fault", async () => {
+    const relay = await relayWith(
+      mode === "implicit" ? { greeting: "hang" } : { starttls: "220 2.0.0 ready", extensions: ["STARTTLS"] },
+    );
+    const delivery = await mailerTo(relay.url.replace("smtp:", mode === "implicit" ? "smtps:" : "smtp:"), {
+      timeouts: SHORT,
+    }).send(MAIL);
+    expect(delivery).toMatchObject({ kind: "relay_fault" });
+    expect(relay.received).toEqual([]);
+  });
+});
+
+describe("STARTTLS that was asked for", () => {
+  test("is not given up when the relay does not offer it", async () => {
+    const relay = await relayWith({ extensions: LOGIN });
+    const delivery = await mailerTo(`${withLogin(relay.url)}?requireTLS=true`).send(MAIL);
+    expect(delivery).toEqual({ kind: "relay_fault", reason: "502 5.5.1 not here" });
+    expect(verbs(relay.commands)).toEqual(["EHLO", "STARTTLS"]);
+  });
+
+  test.each(["", "?requireTLS=true"])("is not given up when the relay takes its offer back (%p)", async (query) => {
+    const relay = await relayWith({ tls: { mode: "starttls", certificate }, starttls: "454 4.7.0 not today" });
+    const delivery = await mailerTo(relay.url + query).send(MAIL);
+    expect(delivery).toEqual({ kind: "relay_fault", reason: "454 4.7.0 not today" });
+    expect(relay.received).toEqual([]);
+  });
+});
+
+describe("AUTH", () => {
+  test("logs in inside TLS", async () => {
+    const relay = await relayWith({ tls: { mode: "starttls", certificate }, extensions: LOGIN });
+    const mailer = mailerTo(`${withLogin(relay.url, "us%40er:p%3Ass")}?requireTLS=true&${TRUST_ANY}`);
+    expect(await mailer.send(MAIL)).toEqual(SENT);
+    expect(verbs(relay.commands).slice(0, 4)).toEqual(["EHLO", "STARTTLS", "EHLO", "AUTH"]);
+    expect(atob(relay.commands[3]?.split(" ")[2] ?? "")).toBe("\0us@er\0p:ss");
+  });
+
+  test("can be told which way", async () => {
+    const relay = await relayWith({ extensions: LOGIN, auth: ["334 UGFzc3dvcmQ6", "ok"] });
+    const delivery = await mailerTo(`${withLogin(relay.url)}?authMethod=LOGIN`).send(MAIL);
+    expect(delivery).toMatchObject({ kind: "relay_fault" });
+    expect(relay.commands[1]).toBe("AUTH LOGIN");
+  });
+
+  test.each(["535 5.7.8 bad credentials", "454 4.7.0 later", "421 4.3.2 closing", "drop", "hang"] as const)(
+    "that fails with %s is a relay fault, and no mail is sent",
+    async (auth) => {
+      const relay = await relayWith({ extensions: LOGIN, auth });
+      const mailer = mailerTo(withLogin(relay.url), { timeouts: SHORT });
+      expect(await mailer.send(MAIL)).toMatchObject({ kind: "relay_fault" });
+      expect(await mailer.probe()).toBeString();
+      expect(verbs(relay.commands)).not.toContain("MAIL");
+    },
+  );
+
+  test("is left out where the relay does not offer it", async () => {
+    const relay = await relayWith();
+    expect(await mailerTo(withLogin(relay.url)).send(MAIL)).toEqual(SENT);
+    expect(verbs(relay.commands)).not.toContain("AUTH");
+  });
+});
