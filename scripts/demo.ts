@@ -77,7 +77,9 @@ try {
   if (response.status !== 202) throw new Error("the event was not accepted");
 
   await showMail(await mailFor(accepted.id));
-  const message = await (await fetch(new URL(`/v1/messages/${accepted.id}`, url), { headers: { authorization } })).json();
+  const message = await (
+    await fetch(new URL(`/v1/messages/${accepted.id}`, url), { headers: { authorization } })
+  ).json();
   say("What the service says of it:", JSON.stringify(message, undefined, 2));
   say(`The dashboard: ${url}`, `The API:       ${new URL("/docs", url)}`, `Ingest key:    ${key}`);
   if (values.once) {

@@ -2,7 +2,9 @@
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages
   then 8 for each event: message id, event id, body hash, rank, delay ms, booking bucket, recipient bucket, event JSON
   Returns 4 for each event: 'new' | 'duplicate' | 'conflict' | 'full', message id, state, due (epoch ms).
-  Fence: the idempotency key. It is written last: whatever fails before it, the same call again repairs. ]]
+  Fence: the idempotency key. It is written last: whatever fails before it, the same call again repairs.
+  The message id comes from the event id. One that is posted again after its dedup window, while the first
+  message can still be looked up, gets a number behind it. ]]
 local room = tonumber(ARGV[2]) - redis.call('ZCARD', DUE)
 for _, queue in pairs(QUEUE) do room = room - redis.call('XLEN', queue) end
 
@@ -27,6 +29,11 @@ for i = 3, #ARGV, 8 do
     answer('full', '', '', 0)
   else
     room = room - 1
+    local base, generation = id, 1
+    while redis.call('EXISTS', MESSAGE .. id) == 1 do
+      generation = generation + 1
+      id = base .. '.' .. generation
+    end
     local due = AT + delay
     local state = delay > 0 and 'scheduled' or 'queued'
     move(id, nil, state, '', 'posted', nil, { 'p', rank, 'd', due, 'n', 0, 'i', event_id, 'e', ARGV[i + 7] })

@@ -10,7 +10,11 @@ const CONDITIONS =
   /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients)/;
 
 const CONNECTION =
-  /Connection is closed|Stream isn't writeable|Command timed out|max retries per request|Reached the max|ECONN|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|All sentinels are unreachable|Failed to refresh slots|None of startup nodes|Cluster isn't ready|Cluster is ended|Blocking command timed out/;
+  /ECONN|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|All sentinels are unreachable|Failed to refresh slots|None of startup nodes|Cluster isn't ready|Cluster is ended/;
+
+/** How ioredis says it. */
+const NOT_CONNECTED = /Connection is closed|Stream isn't writeable|max retries per request/;
+const TIMED_OUT = /^(?:Blocking c|C)ommand timed out/;
 
 /** One line that says why Redis is away; undefined when the error means something else. */
 export function awayReason(error: unknown): string | undefined {
@@ -19,7 +23,9 @@ export function awayReason(error: unknown): string | undefined {
   const code = (error as { code?: unknown }).code;
   const condition = /-?\b(MISCONF|READONLY|NOREPLICAS|OOM)\b/.exec(message);
   if (CONDITIONS.test(message) || condition !== null) return message.slice(0, 200);
-  if (error.name === "MaxRetriesPerRequestError" || CONNECTION.test(message)) return message.slice(0, 200);
+  if (NOT_CONNECTED.test(message)) return "not connected to Redis";
+  if (TIMED_OUT.test(message)) return "Redis did not answer in time";
+  if (CONNECTION.test(message)) return message.slice(0, 200);
   if (typeof code === "string" && CONNECTION.test(code)) return `${code} ${message}`.slice(0, 200);
   return undefined;
 }

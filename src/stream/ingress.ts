@@ -11,13 +11,16 @@ import { PRIORITIES, type State } from "../domain/lifecycle.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { RedisAway } from "./fault.ts";
 import { bucketOf, partitionOf, tagOf } from "./keys.ts";
-import { newMessageId } from "./messageId.ts";
+import { messageIdOf } from "./messageId.ts";
 import { script } from "./script.ts";
 
 const enqueue = script("enqueue", source);
 
 /** Events in one script call: a millisecond or two of Redis's time. */
 const MAX_CALL = 100;
+
+/** Calls under way at once: enough to keep Redis busy; what comes meanwhile travels together in the next one. */
+const MAX_CALLS = 4;
 
 export interface IngressOptions {
   partitions: number;
@@ -37,17 +40,18 @@ interface Waiting {
 }
 
 export function createIngress(redis: Redis, options: IngressOptions): Ingress {
-  let waiting: Waiting[][] = [];
+  const waiting: Waiting[][] = [];
+  let calls = 0;
 
   function flush(): void {
-    const batches = waiting;
-    waiting = [];
-    batches.forEach((batch, partition) => {
-      for (let i = 0; i < batch.length; i += MAX_CALL) void send(partition, batch.slice(i, i + MAX_CALL));
-    });
+    for (let partition = 0; partition < waiting.length; partition++) {
+      const queue = waiting[partition] ?? [];
+      while (queue.length > 0 && calls < MAX_CALLS) void send(partition, queue.splice(0, MAX_CALL));
+    }
   }
 
   async function send(partition: number, batch: Waiting[]): Promise<void> {
+    calls += 1;
     try {
       const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog];
       for (const { event } of batch) addArguments(args, event, partition, options.delayMs);
@@ -62,17 +66,19 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
         resolve(posted);
       });
     } catch (error) {
-      for (const { resolve, reject } of batch) {
-        if (error instanceof RedisAway) resolve({ kind: "unavailable", reason: error.message });
-        else reject(error);
-      }
+      // Those behind would only wait as long for the same answer.
+      if (error instanceof RedisAway) refuse([...batch, ...waiting.splice(0).flat()], error.message);
+      else for (const { reject } of batch) reject(error);
+    } finally {
+      calls -= 1;
+      flush();
     }
   }
 
   return {
     post(event) {
       return new Promise((resolve, reject) => {
-        if (waiting.length === 0) setImmediate(flush);
+        if (waiting.every((queue) => queue.length === 0)) setImmediate(flush);
         const partition = partitionOf(event.id, options.partitions);
         while (waiting.length <= partition) waiting.push([]);
         waiting[partition]?.push({ event, resolve, reject });
@@ -81,11 +87,15 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   };
 }
 
+function refuse(batch: readonly Waiting[], reason: string): void {
+  for (const { resolve } of batch) resolve({ kind: "unavailable", reason });
+}
+
 function addArguments(args: (string | number)[], event: Event, partition: number, defaultDelayMs: number): void {
   const type = EVENT_TYPES.get(event.type);
   const json = JSON.stringify(event);
   args.push(
-    newMessageId(partition),
+    messageIdOf(event.id, partition),
     event.id,
     createHash("sha256").update(json).digest("base64url").slice(0, 22),
     PRIORITIES.indexOf(event.options?.priority ?? type?.priority ?? "default"),

@@ -43,19 +43,20 @@ type Row = [string, string, string, string, Reclaimed["fate"]];
 const RECLAIM_LIMIT = 100;
 
 /**
- * SENDING -> UNKNOWN and on, for entries idle for `minIdleMs`: of one consumer, or of anyone when undefined.
- * Calls until none is left.
+ * SENDING -> UNKNOWN and on, for entries idle for `minIdleMs`. Calls until none is left.
+ * @param whose of one consumer, or of all but one: a worker knows itself whether its own are alive
  */
 export async function reclaim(
   redis: Redis,
   tag: string,
-  consumer: string | undefined,
+  whose: { of: string } | { except: string },
   minIdleMs: number,
   policy: ReclaimPolicy,
 ): Promise<Reclaimed[]> {
   const all: Reclaimed[] = [];
   for (;;) {
-    const args = [consumer ?? "", minIdleMs, policy.maxRetries, policy.onUnknown, RECLAIM_LIMIT];
+    const [of, except] = "of" in whose ? [whose.of, ""] : ["", whose.except];
+    const args = [of, minIdleMs, policy.maxRetries, policy.onUnknown, RECLAIM_LIMIT, except];
     const reply = (await reclaimScript(redis, tag, args)) as string[];
     for (let i = 0; i < reply.length; i += 5) {
       const [messageId, eventId, attempt, owner, fate] = reply.slice(i, i + 5) as Row;

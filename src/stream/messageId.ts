@@ -1,18 +1,23 @@
-/* msg_<26 characters of Crockford base32, a UUIDv7><2 hex digits, the partition>: sorts by time, says where it is. */
+/*
+ * msg_<26 characters of Crockford base32, from the event's id><2 hex digits, the partition>.
+ * The same event gives the same id wherever it is taken in, also where Redis cannot be asked.
+ */
+import { createHash } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+const LENGTH = 26;
 
 export const MAX_PARTITIONS = 256;
 
-export function newMessageId(partition: number): string {
-  const bytes = Bun.randomUUIDv7("buffer");
+export function messageIdOf(eventId: string, partition: number): string {
+  const digest = createHash("sha256").update(eventId).digest();
   let text = "";
   let bits = 0;
-  let held = 2; // 128 bits are 26 characters less 2 bits: those come first, as zeros
-  for (const byte of bytes) {
-    bits = (bits << 8) | byte;
+  let held = 0;
+  for (let i = 0; text.length < LENGTH; i++) {
+    bits = (bits << 8) | (digest[i] as number);
     held += 8;
-    while (held >= 5) {
+    while (held >= 5 && text.length < LENGTH) {
       held -= 5;
       text += ALPHABET[(bits >> held) & 31];
     }
@@ -23,6 +28,6 @@ export function newMessageId(partition: number): string {
 
 /** The partition that holds a message, or undefined when the id does not say it. */
 export function partitionOfMessage(messageId: string): number | undefined {
-  const match = /^msg_[0-9a-hjkmnp-tv-z]{26}([0-9a-f]{2})$/.exec(messageId);
+  const match = /^msg_[0-9a-hjkmnp-tv-z]{26}([0-9a-f]{2})(?:\.\d+)?$/.exec(messageId);
   return match === null ? undefined : Number.parseInt(match[1] as string, 16);
 }

@@ -1,10 +1,31 @@
 --[[ SENDING -> UNKNOWN -> QUEUED | held | DEAD, for entries whose worker is gone.
   KEYS[1] tag   ARGV[1] consumer whose entries these are ('': anyone's)   ARGV[2] idle for at least, ms
   ARGV[3] retries allowed   ARGV[4] 'resend' | 'hold'   ARGV[5] at most so many for each rank
+  ARGV[6] consumer whose entries stay ('': none)
   Returns 5 for each message: message id, event id, attempt, owner, 'resend' | 'hold' | 'dead'.
   Fence: the pending list's idle time, which heartbeat.lua sets back. The attempt was recorded, so it is spent:
   a message that kills its worker each time runs out of them and is buried. ]]
 local result = {}
+
+local function reclaim(rank, entry, owner)
+  local found = redis.call('XRANGE', QUEUE[rank], entry, entry)[1]
+  local id = found and found[2][2] or ''
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i')
+  remove(rank, entry)
+  if m[1] == 'queued' then enqueue(rank, id) end
+  if m[1] ~= 'sending' then return end
+
+  local reason = 'worker ' .. owner .. ' was lost during the attempt; the relay may have the mail'
+  local spent = tonumber(m[2]) - tonumber(m[3] or 0) > tonumber(ARGV[3])
+  local fate = ARGV[4] == 'hold' and 'hold' or spent and 'dead' or 'resend'
+  local fields = { 'o', '' }
+  if fate == 'resend' then enqueue(rank, id) else lay_out(id, reason, 'worker-lost', fields) end
+  local l = move(id, 'sending', 'unknown', m[2], reason, m[4], fields)
+  if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, {}) end
+  if fate == 'dead' then move(id, 'unknown', 'dead', m[2], reason, l, {}) end
+  for _, v in ipairs({ id, m[5] or '', m[2], owner, fate }) do result[#result + 1] = v end
+end
+
 for rank = 0, 2 do
   rank = tostring(rank)
   local query = { 'XPENDING', QUEUE[rank], GROUP, 'IDLE', ARGV[2], '-', '+', ARGV[5] }
@@ -15,31 +36,7 @@ for rank = 0, 2 do
     pending = {}
   end
   for _, p in ipairs(pending) do
-    local entry, owner = p[1], p[2]
-    local found = redis.call('XRANGE', QUEUE[rank], entry, entry)[1]
-    local id = found and found[2][2] or ''
-    local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i')
-    remove(rank, entry)
-    if m[1] == 'sending' then
-      local reason = 'worker ' .. owner .. ' was lost during the attempt; the relay may have the mail'
-      local fields = { 'o', '' }
-      local fate = ARGV[4]
-      if fate == 'hold' then
-        lay_out(id, reason, 'worker-lost', fields)
-      elseif tonumber(m[2]) - tonumber(m[3] or 0) > tonumber(ARGV[3]) then
-        fate = 'dead'
-        lay_out(id, reason, 'worker-lost', fields)
-      else
-        enqueue(rank, id)
-      end
-      local l = move(id, 'sending', 'unknown', m[2], reason, m[4], fields)
-      if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, {}) end
-      if fate == 'dead' then move(id, 'unknown', 'dead', m[2], reason, l, {}) end
-      local n = #result
-      result[n + 1], result[n + 2], result[n + 3], result[n + 4], result[n + 5] = id, m[5], m[2], owner, fate
-    elseif m[1] == 'queued' then
-      enqueue(rank, id)
-    end
+    if p[2] ~= ARGV[6] then reclaim(rank, p[1], p[2]) end
   end
 end
 finish()

@@ -33,6 +33,7 @@ export function startWorkerChild(
         stderr: "inherit",
         detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
       });
+      log.info({ pid: child.pid }, "worker process started");
       const status = await child.exited;
       if (stopping) return;
       failures = performance.now() - startedAt > 10_000 ? 1 : failures + 1;

@@ -52,12 +52,13 @@ export function startHeart(
 export function startReclaimer(
   redis: Redis,
   tags: readonly string[],
+  consumer: string,
   leaseMs: number,
   policy: ReclaimPolicy,
   log: Logger,
 ): Loop {
   return startLoop("reclaimer", log, async () => {
-    for (const tag of tags) logReclaimed(await reclaim(redis, tag, undefined, leaseMs, policy), log);
+    for (const tag of tags) logReclaimed(await reclaim(redis, tag, { except: consumer }, leaseMs, policy), log);
     return leaseMs / 2;
   });
 }

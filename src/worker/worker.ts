@@ -56,7 +56,7 @@ const LAST_SETTLEMENTS_MS = 1_000;
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, consumer, log, policy, mailer } = options;
   const tags = Array.from({ length: options.partitions }, (_, partition) => tagOf(partition));
-  for (const tag of tags) logReclaimed(await reclaim(redis, tag, consumer, 0, policy), log);
+  for (const tag of tags) logReclaimed(await reclaim(redis, tag, { of: consumer }, 0, policy), log);
 
   const circuit = createCircuit(
     () => mailer.probe(),
@@ -97,7 +97,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const keepers = [
     startPromoter(redis, tags, log),
     startHeart(redis, consumer, () => [...taker.inFlight.values()], options.leaseMs, log),
-    startReclaimer(redis, tags, options.leaseMs, policy, log),
+    startReclaimer(redis, tags, consumer, options.leaseMs, policy, log),
     startJanitor(redis, tags, log),
   ];
 

@@ -83,6 +83,17 @@ describe("connections", () => {
     expect(relay.commands.filter((line) => line === "RSET")).toHaveLength(3);
   });
 
+  test.each(["drop", "hang", "503 5.5.1 what?"] as const)(
+    "are given up when the relay does not end it (%s)",
+    async (rset) => {
+      const relay = await relayWith({ rcpt: ["550 5.1.1 no such user"], rset });
+      const mailer = mailerTo(relay.url, { timeouts: SHORT });
+      expect(await mailer.send(MAIL)).toMatchObject({ kind: "failed" });
+      expect(await mailer.send(MAIL)).toEqual(SENT);
+      expect(relay.connections).toBe(2);
+    },
+  );
+
   test("are closed politely when no mail has come for a while", async () => {
     const relay = await relayWith();
     await mailerTo(relay.url, { idleMs: 20 }).send(MAIL);
@@ -196,7 +207,7 @@ describe("an abort", () => {
     ["rcpt", STOPPED],
     ["data", STOPPED],
     ["dot", { kind: "failed", failure: { kind: "ambiguous" } }],
-  ] as const)("while the relay is silent at %s ends the mail at once: %p", async (place, delivery) => {
+  ] as const)("ends the mail at once while the relay is silent at %s", async (place, delivery) => {
     const relay = await relayWith({ [place]: "hang" });
     const mailer = mailerTo(relay.url, { maxConnections: 2 });
     const sending = [mailer.send(MAIL), mailer.send(MAIL), mailer.send(MAIL)];

@@ -190,7 +190,8 @@ const crash =
   (who: number | undefined, onUnknown: "resend" | "hold"): Step =>
   async (model) => {
     const consumer = who === undefined ? undefined : (CONSUMERS[who] as string);
-    const reclaimed = await reclaim(redis, TAG, consumer, 0, { maxRetries: MAX_RETRIES, onUnknown });
+    const whose = consumer === undefined ? { except: "nobody" } : { of: consumer };
+    const reclaimed = await reclaim(redis, TAG, whose, 0, { maxRetries: MAX_RETRIES, onUnknown });
     const lost = [...model.messages].filter(
       ([, m]) => m.state === "sending" && (consumer === undefined || m.owner === consumer),
     );

@@ -10,8 +10,10 @@ export interface Lines {
 
 export function keepLines(): Lines {
   const lines: Record<string, unknown>[] = [];
-  const waiting: { wanted: (line: Record<string, unknown>) => boolean; resolve: (line: Record<string, unknown>) => void }[] =
-    [];
+  const waiting: {
+    wanted: (line: Record<string, unknown>) => boolean;
+    resolve: (line: Record<string, unknown>) => void;
+  }[] = [];
   const log = pino(
     { level: "debug", base: null },
     {

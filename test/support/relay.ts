@@ -17,23 +17,19 @@ import { converse } from "./relaySession.ts";
  */
 export type Step = `${number}${" " | "-"}${string}` | "ok" | "drop" | "hang" | "keep, drop" | "keep, hang";
 
-const PLACES = [
-  "greeting",
-  "ehlo",
-  "starttls",
-  "auth",
-  "mail",
-  "rcpt",
-  "data",
-  /** When the first bytes of the content have come, before its end was looked for. */
-  "content",
-  /** The final dot: the reply that decides. */
-  "dot",
-  "rset",
-  "quit",
-] as const;
-
-export type Place = (typeof PLACES)[number];
+/** `content`: the first bytes of it have come. `dot`: all of it has, and the reply decides. */
+export type Place =
+  | "greeting"
+  | "ehlo"
+  | "starttls"
+  | "auth"
+  | "mail"
+  | "rcpt"
+  | "data"
+  | "content"
+  | "dot"
+  | "rset"
+  | "quit";
 
 export interface RelayScript extends Partial<Record<Place, Step | Step[]>> {
   /** What EHLO offers; PIPELINING alone by default. */

@@ -102,4 +102,3 @@ async function collect(output: ReadableStream<Uint8Array>, each: (line: string) 
     for (const line of lines) each(line);
   }
 }
-

@@ -263,7 +263,7 @@ describe("when Redis goes away under a worker", () => {
     await pipeline.startWorker(relay.url);
     await pipeline.entered(await pipeline.post(eventWith("evt_1")), "sent");
     await server.raw.flushall();
-    const id = await pipeline.post(eventWith("evt_1"));
+    const id = await pipeline.post(eventWith("evt_2"));
     await pipeline.entered(id, "sent");
     expect(relay.received).toHaveLength(2);
   });

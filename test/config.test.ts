@@ -1,0 +1,329 @@
+import { describe, expect, test } from "bun:test";
+import { cpus } from "node:os";
+import fc from "fast-check";
+import { type Config, ConfigError, describeSettings, loadConfig, SETTINGS } from "../src/config.ts";
+import { parseSender } from "../src/mail/sender.ts";
+import { parseSmtpUrl } from "../src/mail/smtpUrl.ts";
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** What DESIGN.md promises, and what was added to it since. */
+const DEFAULTS: Config = {
+  PORT: 3000,
+  HOST: "127.0.0.1",
+  ROLE: "all",
+  DATA_DIR: "./data",
+  REDIS_URL: undefined,
+  PARTITIONS: 1,
+  SMTP_URL: undefined,
+  CATCHER_PORT: 1025,
+  MAIL_FROM: "postpaid <no-reply@localhost>",
+  INGEST_KEYS: undefined,
+  ADMIN_TOKEN: undefined,
+  DELAY_MS: 10 * SECOND,
+  MAX_RETRIES: 10,
+  RETRY_DELAYS: [
+    ...[30 * SECOND, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE],
+    ...[HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR],
+  ],
+  DEDUP_TTL_MS: DAY,
+  RETENTION_MS: 7 * DAY,
+  MAX_BACKLOG: 5_000_000,
+  CONCURRENCY: 10 * cpus().length,
+  PRIORITY_ORDER: "weighted",
+  LEASE_MS: 30 * SECOND,
+  SHUTDOWN_MS: 10 * SECOND,
+  ON_UNKNOWN: "resend",
+  LOG_LEVEL: "info",
+  LOG_PII: "masked",
+};
+
+const SECRETS = ["REDIS_URL", "SMTP_URL", "INGEST_KEYS", "ADMIN_TOKEN"];
+
+function errorOf(env: Record<string, string>): string {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message;
+  }
+  throw new Error(`accepted: ${JSON.stringify(env)}`);
+}
+
+describe("the settings", () => {
+  test("are the documented defaults where nothing is set", () => {
+    expect(loadConfig({})).toEqual(DEFAULTS);
+  });
+
+  test("count as unset where they are set to nothing, as FOO= means it", () => {
+    expect(loadConfig(Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, ""])))).toEqual(DEFAULTS);
+  });
+
+  test("are read from the environment that is given, not from the process's", () => {
+    process.env["MAX_RETRIES"] = "99";
+    try {
+      expect(loadConfig({}).MAX_RETRIES).toBe(10);
+    } finally {
+      delete process.env["MAX_RETRIES"];
+    }
+  });
+
+  test("leave variables of others alone", () => {
+    expect(loadConfig({ PATH: "/bin", POSTPAID_CHILD: "1", port: "1" })).toEqual(DEFAULTS);
+  });
+
+  const good: [string, string, unknown][] = [
+    ["PORT", "0", 0],
+    ["PORT", "65535", 65_535],
+    ["HOST", "::", "::"],
+    ["ROLE", "worker", "worker"],
+    ["DATA_DIR", "/var/lib/post paid", "/var/lib/post paid"],
+    ["REDIS_URL", "redis://user:pw@h:6379/2", { kind: "single", url: "redis://user:pw@h:6379/2" }],
+    ["REDIS_URL", "rediss://h", { kind: "single", url: "rediss://h" }],
+    ["REDIS_URL", "unix:/run/redis.sock", { kind: "unix", path: "/run/redis.sock" }],
+    ["REDIS_URL", "unix:///run/redis.sock", { kind: "unix", path: "/run/redis.sock" }],
+    [
+      "REDIS_URL",
+      "redis+sentinel://u:p%40w@h1:26379,h2:26380/main",
+      {
+        kind: "sentinel",
+        name: "main",
+        hosts: [
+          { host: "h1", port: 26_379 },
+          { host: "h2", port: 26_380 },
+        ],
+        username: "u",
+        password: "p@w",
+      },
+    ],
+    [
+      "REDIS_URL",
+      "redis+sentinel://:pw@h1:1/m",
+      { kind: "sentinel", name: "m", hosts: [{ host: "h1", port: 1 }], password: "pw" },
+    ],
+    ["REDIS_URL", "redis+cluster://h1:7000", { kind: "cluster", hosts: [{ host: "h1", port: 7_000 }] }],
+    ["PARTITIONS", "256", 256],
+    ["SMTP_URL", "smtps://u:p@mail.example.com", "smtps://u:p@mail.example.com"],
+    ["MAIL_FROM", "Sao Việt <ve@example.com>", "Sao Việt <ve@example.com>"],
+    ["MAIL_FROM", "ve@example.com", "ve@example.com"],
+    ["INGEST_KEYS", "one, two,whsec_c2VjcmV0", ["one", "two", "whsec_c2VjcmV0"]],
+    ["DELAY_MS", "0", 0],
+    ["MAX_RETRIES", "0", 0],
+    ["RETRY_DELAYS", " 500ms  1s 2m ", [500, 1_000, 120_000]],
+    ["RETRY_DELAYS", "1d", [DAY]],
+    ["ON_UNKNOWN", "hold", "hold"],
+    ["LOG_LEVEL", "silent", "silent"],
+    ["LOG_PII", "plain", "plain"],
+  ];
+  test.each(good)("take %s=%s", (name, value, parsed) => {
+    expect((loadConfig({ [name]: value }) as Record<string, unknown>)[name]).toEqual(parsed);
+  });
+});
+
+describe("a bad setting", () => {
+  const bad: Record<string, string[]> = {
+    PORT: ["-1", "65536", "80.5", "3e3", "0x50", "http", " 80", "999999999999999999999"],
+    HOST: [" ", "a b"],
+    ROLE: ["ALL", "both", "api,worker"],
+    REDIS_URL: [
+      ...["localhost:6379", "http://h", "unix:redis.sock", "redis://h:x", "redis://h:99999"],
+      ...["redis+sentinel://h1:26379", "redis+sentinel://h1/main", "redis+sentinel://h1:26379,/main"],
+      ...["redis+cluster://h1", "redis+cluster://h1:7000/0", "redis+cluster://h1:70000", "redis+cluster://"],
+      ...["redis+sentinel://u:p%zz@h1:26379/main", "redis+sentinel://h1:0/main"],
+    ],
+    PARTITIONS: ["0", "257", "-1", "two"],
+    SMTP_URL: [
+      "localhost:25",
+      "http://h",
+      "smtp",
+      "smtp://",
+      "smtp://h:465",
+      "smtp://h/x",
+      "smtp://h?pool=true",
+      "smtp://u:%zz@h",
+    ],
+    CATCHER_PORT: ["65536", "x"],
+    MAIL_FROM: [
+      "nobody",
+      "a@b, c@d",
+      "A <a@b> x",
+      "<a@b",
+      "a@b\r\nBcc: x@example.com",
+      "A\n<a@b>",
+      "a b@c",
+      "Nguyễn <nguyễn@b>",
+    ],
+    INGEST_KEYS: [",", "a,,b", "a b", "é", "a,"],
+    ADMIN_TOKEN: ["a b", "é", "\n"],
+    DELAY_MS: ["-1", "10s", String(30 * DAY + 1)],
+    MAX_RETRIES: ["-1", "101", "ten"],
+    RETRY_DELAYS: [" ", "30", "30s,2m", "30 s", "31d", "soon", "1m 2"],
+    DEDUP_TTL_MS: ["0", "999", "24h"],
+    RETENTION_MS: ["0", "x"],
+    MAX_BACKLOG: ["0", "-5", "1e6"],
+    CONCURRENCY: ["0", "1001", "x"],
+    PRIORITY_ORDER: ["fair", "STRICT"],
+    LEASE_MS: ["0", "499", "30s"],
+    SHUTDOWN_MS: ["-1", "x"],
+    ON_UNKNOWN: ["drop", "Resend"],
+    LOG_LEVEL: ["verbose", "INFO"],
+    LOG_PII: ["none", "Plain"],
+  };
+
+  test("has been thought of for every variable that can be bad", () => {
+    const anythingGoes = ["DATA_DIR"];
+    expect([...Object.keys(bad), ...anythingGoes].sort()).toEqual(Object.keys(SETTINGS).sort());
+  });
+
+  for (const [name, values] of Object.entries(bad)) {
+    const secret = SECRETS.includes(name);
+    test(`${name} is refused in one line with its name, ${secret ? "not its value" : "its value"}, and what is allowed`, () => {
+      const { allowed } = SETTINGS[name as keyof typeof SETTINGS];
+      for (const value of values) {
+        const shown = secret ? "(not shown, it may hold a secret)" : value;
+        expect(errorOf({ [name]: value })).toBe(`${name} is ${JSON.stringify(shown)}, allowed: ${allowed}`);
+      }
+    });
+  }
+
+  test("that holds a password does not show it, in any form", () => {
+    for (const env of [
+      { REDIS_URL: "redis+sentinel://user:hunter2@h1/main" },
+      { REDIS_URL: "reddis://user:hunter2@h1" },
+      { REDIS_URL: "redis+cluster://user:hunter2%@h1:7000" },
+      { SMTP_URL: "http://user:hunter2@h1" },
+      { SMTP_URL: "smtp://user:hunter2@h1/path" },
+      { INGEST_KEYS: "hunter2 with spaces" },
+      { ADMIN_TOKEN: "hunter2 with spaces" },
+    ] as Record<string, string>[]) {
+      expect(errorOf(env)).not.toContain("hunter2");
+    }
+  });
+
+  test("is a ConfigError, whatever the value is, and never another exception", () => {
+    const names = Object.keys(SETTINGS);
+    const prefixes = ["", "redis://", "redis+sentinel://", "redis+cluster://a:b@", "smtp://", "unix:/", "<", "1"];
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...names),
+        fc.constantFrom(...prefixes),
+        fc.oneof(fc.string({ unit: "binary" }), fc.webUrl(), fc.string({ unit: fc.constantFrom(..."%:@/,1a ") })),
+        (name, prefix, rest) => {
+          try {
+            loadConfig({ [name]: `${prefix}${rest}` });
+            return true;
+          } catch (error) {
+            return error instanceof ConfigError && error.message.startsWith(`${name} is `);
+          }
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+});
+
+describe("what is accepted at start", () => {
+  test("as MAIL_FROM is a sender for the mails too", () => {
+    const words = fc.constantFrom(
+      "a",
+      "Shop",
+      "<",
+      ">",
+      "@",
+      " ",
+      "example.com",
+      '"',
+      ",",
+      ".",
+      "ü",
+      "no-reply@localhost",
+    );
+    fc.assert(
+      fc.property(fc.array(words, { minLength: 1, maxLength: 8 }), (parts) => {
+        const from = parts.join("");
+        try {
+          loadConfig({ MAIL_FROM: from });
+        } catch {
+          return;
+        }
+        expect(() => parseSender(from), JSON.stringify(from)).not.toThrow();
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("as SMTP_URL is a relay for the mails too", () => {
+    const words = fc.constantFrom(
+      "smtp://",
+      "smtps://",
+      "h",
+      "u:p@",
+      ":25",
+      ":465",
+      "/",
+      "?",
+      "pool=true",
+      "%",
+      "requireTLS=x",
+    );
+    fc.assert(
+      fc.property(fc.array(words, { minLength: 1, maxLength: 6 }), (parts) => {
+        const url = parts.join("");
+        try {
+          loadConfig({ SMTP_URL: url });
+        } catch {
+          return;
+        }
+        expect(() => parseSmtpUrl(url), JSON.stringify(url)).not.toThrow();
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe("RETENTION_MS and DEDUP_TTL_MS", () => {
+  test("are refused together when a message would be forgotten before its idempotency key", () => {
+    const message = errorOf({ RETENTION_MS: "5000", DEDUP_TTL_MS: "6000" });
+    expect(message).toBe('RETENTION_MS is "5000", allowed: at least DEDUP_TTL_MS, 6000');
+    expect(errorOf({ RETENTION_MS: "5000" })).toContain("at least DEDUP_TTL_MS");
+  });
+
+  test("may be the same", () => {
+    expect(loadConfig({ RETENTION_MS: "6000", DEDUP_TTL_MS: "6000" }).RETENTION_MS).toBe(6_000);
+  });
+
+  test("grow together when only the second is set", () => {
+    expect(loadConfig({ DEDUP_TTL_MS: String(30 * DAY) }).RETENTION_MS).toBe(30 * DAY);
+    expect(loadConfig({ DEDUP_TTL_MS: String(30 * DAY), RETENTION_MS: "" }).RETENTION_MS).toBe(30 * DAY);
+    expect(loadConfig({ DEDUP_TTL_MS: String(DAY) }).RETENTION_MS).toBe(7 * DAY);
+  });
+});
+
+describe("the README's table", () => {
+  const table = describeSettings();
+
+  test("has a row with a sentence for every setting", () => {
+    expect(table.map(({ name }) => name)).toEqual(Object.keys(SETTINGS));
+    for (const { name, allowed, about } of table) {
+      expect(allowed, name).not.toBe("");
+      expect(about, name).toEndWith(".");
+    }
+  });
+
+  test("is the same on every machine", () => {
+    expect(table.find(({ name }) => name === "CONCURRENCY")?.default).toBe("10 × cores");
+  });
+
+  test("says long times in words too", () => {
+    expect(table.find(({ name }) => name === "DEDUP_TTL_MS")?.default).toBe("86400000 (1d)");
+    expect(table.find(({ name }) => name === "LEASE_MS")?.default).toBe("30000");
+    expect(table.find(({ name }) => name === "REDIS_URL")?.default).toBe("");
+  });
+
+  test("has no cell that breaks out of it", () => {
+    for (const row of table) for (const cell of Object.values(row)) expect(cell).not.toMatch(/[|\n]/);
+  });
+});

@@ -1,0 +1,197 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
+import { backoffMs, type Circuit, createCircuit } from "../../src/worker/circuit.ts";
+import { keepLines, type Lines } from "../support/log.ts";
+
+let kept: Lines;
+let circuit: Circuit;
+/** What the relay says to a probe; undefined: it is well. */
+let wrong: string | undefined;
+/** ms after the start of the test, to ten: a timer of 0 ms is one of 1 ms. */
+let probedAt: number[];
+let readied: number;
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  kept = keepLines();
+  wrong = undefined;
+  probedAt = [];
+  readied = 0;
+  const startedAt = performance.now();
+  circuit = createCircuit(
+    async () => {
+      probedAt.push(Math.round((performance.now() - startedAt) / 10) * 10);
+      return wrong;
+    },
+    () => {
+      readied += 1;
+    },
+    kept.log,
+  );
+});
+afterEach(() => {
+  circuit.stop();
+  expect(jest.getTimerCount()).toBe(0);
+  jest.useRealTimers();
+});
+
+async function pass(ms: number): Promise<void> {
+  for (let passed = 0; passed < ms || passed === 0; passed += 100) {
+    jest.advanceTimersByTime(Math.min(100, ms));
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+  }
+}
+
+function said(msg: string): Record<string, unknown>[] {
+  return kept.lines.filter((line) => line["msg"] === msg);
+}
+
+describe("a closed circuit", () => {
+  test("lets everything through", () => {
+    expect(circuit.allowance(10, 0)).toBe(10);
+    expect(circuit.allowance(3, 7)).toBe(3);
+    expect(circuit.allowance(0, 10)).toBe(0);
+  });
+
+  test("says nothing and probes nothing while the relay answers", async () => {
+    for (let i = 0; i < 10; i++) circuit.answered();
+    await pass(60_000);
+    expect({ lines: kept.lines, probedAt, readied }).toEqual({ lines: [], probedAt: [], readied: 0 });
+  });
+});
+
+describe("an open circuit", () => {
+  test("lets nothing through from the first fault on", () => {
+    circuit.fault("connection refused");
+    expect(circuit.allowance(10, 0)).toBe(0);
+    expect(circuit.allowance(10, 5)).toBe(0);
+  });
+
+  test("probes at once: often only an idle connection had been closed", async () => {
+    circuit.fault("421 idle");
+    await pass(0);
+    expect(probedAt).toEqual([0]);
+  });
+
+  test("probes after 0, 0.5, 1, 2, 4 … 30 s, and goes on for as long as it takes", async () => {
+    wrong = "connection refused";
+    circuit.fault("connection refused");
+    await pass(130_000);
+    const delays = probedAt.map((time, i) => time - (probedAt[i - 1] ?? 0));
+    expect(delays.slice(0, 10)).toEqual([0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+  });
+
+  test("is one, however many attempts fail on the same fault", async () => {
+    wrong = "connection refused";
+    for (let i = 0; i < 10; i++) circuit.fault("connection refused");
+    await pass(0);
+    expect(probedAt).toEqual([0]);
+    expect(said("relay is away, the queue waits")).toEqual([expect.objectContaining({ reason: "connection refused" })]);
+  });
+
+  test("stays open when an attempt from before the fault gets its answer after it", async () => {
+    wrong = "connection refused";
+    circuit.fault("connection refused");
+    circuit.answered();
+    expect(circuit.allowance(10, 0)).toBe(0);
+    await pass(0);
+    expect(said("relay is back")).toEqual([]);
+  });
+
+  test("goes on probing when a probe breaks instead of saying what is wrong", async () => {
+    circuit.stop();
+    let probes = 0;
+    circuit = createCircuit(
+      async () => {
+        probes += 1;
+        if (probes === 1) throw new Error("no such host");
+        return undefined;
+      },
+      () => {},
+      kept.log,
+    );
+    circuit.fault("connection refused");
+    await pass(2_000);
+    expect(probes).toBe(2);
+    expect(circuit.allowance(10, 0)).toBe(1);
+  });
+
+  test("asks nothing more once it is stopped", async () => {
+    wrong = "connection refused";
+    circuit.fault("connection refused");
+    await pass(0);
+    circuit.stop();
+    await pass(60_000);
+    expect(probedAt).toEqual([0]);
+  });
+
+  test("that is stopped during a probe neither opens the queue nor probes again", async () => {
+    let answer = (_: string | undefined) => {};
+    circuit.stop();
+    circuit = createCircuit(
+      () => new Promise((resolve) => (answer = resolve)),
+      () => {
+        readied += 1;
+      },
+      kept.log,
+    );
+    circuit.fault("away");
+    await pass(0);
+    circuit.stop();
+    answer(undefined);
+    await pass(1_000);
+    expect(readied).toBe(0);
+  });
+});
+
+describe("a half-open circuit", () => {
+  beforeEach(async () => {
+    circuit.fault("connection refused");
+    await pass(0);
+  });
+
+  test("says that messages may be taken, and lets one through at a time", () => {
+    expect(readied).toBe(1);
+    expect(circuit.allowance(10, 0)).toBe(1);
+    expect(circuit.allowance(9, 1)).toBe(0);
+    expect(circuit.allowance(0, 0)).toBe(0);
+  });
+
+  test("does not say yet that the relay is back: a probe hands nothing over", () => {
+    expect(said("relay is back")).toEqual([]);
+  });
+
+  test("closes when the relay has answered for a message, and says for how long it was away", () => {
+    circuit.answered();
+    expect(circuit.allowance(10, 0)).toBe(10);
+    expect(readied).toBe(2);
+    expect(said("relay is back")).toEqual([expect.objectContaining({ awayMs: expect.any(Number) })]);
+    circuit.answered();
+    expect(said("relay is back").length).toBe(1);
+  });
+
+  test("opens again on another fault, waits longer each time, and says nothing twice", async () => {
+    for (let i = 0; i < 3; i++) {
+      circuit.fault("421 too busy");
+      expect(circuit.allowance(10, 0)).toBe(0);
+      await pass(5_000);
+      expect(circuit.allowance(10, 0)).toBe(1);
+    }
+    const delays = probedAt.map((time, i) => time - 5_000 * Math.max(0, i - 1));
+    expect(delays).toEqual([0, 500, 1_000, 2_000]);
+    expect(said("relay is away, the queue waits").length).toBe(1);
+  });
+
+  test("begins anew with a probe at once when the next fault comes after it was closed", async () => {
+    circuit.answered();
+    circuit.fault("connection refused");
+    await pass(0);
+    expect(probedAt).toEqual([0, 0]);
+    expect(said("relay is away, the queue waits").length).toBe(2);
+  });
+});
+
+test("the back-off doubles from half a second to thirty seconds", () => {
+  expect([0, 1, 2, 3, 4, 5, 6, 7, 8, 1_000].map(backoffMs)).toEqual([
+    0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000,
+  ]);
+});

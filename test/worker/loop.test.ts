@@ -1,0 +1,243 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
+import { type Loop, startLoop } from "../../src/worker/loop.ts";
+import { keepLines, type Lines } from "../support/log.ts";
+
+let kept: Lines;
+let loop: Loop | undefined;
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  kept = keepLines();
+});
+afterEach(async () => {
+  await loop?.stop();
+  loop = undefined;
+  expect(jest.getTimerCount()).toBe(0);
+  jest.useRealTimers();
+});
+
+/** Lets what is ready to go on go on; no time passes. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+async function pass(ms: number): Promise<void> {
+  jest.advanceTimersByTime(ms);
+  await settle();
+}
+
+function said(msg: string): Record<string, unknown>[] {
+  return kept.lines.filter((line) => line["msg"] === msg);
+}
+
+describe("a loop", () => {
+  test("does a round at once, and the next when it has slept as long as the round said", async () => {
+    let rounds = 0;
+    loop = startLoop("test", kept.log, async () => {
+      rounds += 1;
+      return 100;
+    });
+    await settle();
+    expect(rounds).toBe(1);
+    await pass(99);
+    expect(rounds).toBe(1);
+    await pass(1);
+    expect(rounds).toBe(2);
+  });
+
+  test("goes on without a sleep while a round returns 0", async () => {
+    let rounds = 0;
+    loop = startLoop("test", kept.log, async () => (++rounds < 5 ? 0 : 1_000));
+    await settle();
+    await settle();
+    expect(rounds).toBe(5);
+  });
+
+  test("never runs two rounds at a time, however often it is woken", async () => {
+    let running = 0;
+    let most = 0;
+    let rounds = 0;
+    loop = startLoop("test", kept.log, async () => {
+      rounds += 1;
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      running -= 1;
+      return 1_000;
+    });
+    for (let i = 0; i < 5; i++) {
+      loop.wake();
+      await pass(4);
+    }
+    await pass(100);
+    expect(most).toBe(1);
+    expect(rounds).toBeGreaterThan(1);
+  });
+
+  test("is woken out of its sleep", async () => {
+    let rounds = 0;
+    loop = startLoop("test", kept.log, async () => {
+      rounds += 1;
+      return 60_000;
+    });
+    await settle();
+    loop.wake();
+    await settle();
+    expect(rounds).toBe(2);
+    await pass(59_000);
+    expect(rounds).toBe(2);
+  });
+
+  test("that is woken during a round does another one at once: what it was woken for may have come too late", async () => {
+    let rounds = 0;
+    let endRound = () => {};
+    loop = startLoop("test", kept.log, async () => {
+      rounds += 1;
+      if (rounds === 1) await new Promise<void>((resolve) => (endRound = resolve));
+      return 60_000;
+    });
+    await settle();
+    loop.wake();
+    loop.wake();
+    endRound();
+    await settle();
+    expect(rounds).toBe(2);
+  });
+});
+
+describe("a loop that fails", () => {
+  test("says so once, goes on, and says when it has recovered and after how many failures", async () => {
+    let rounds = 0;
+    loop = startLoop("taker", kept.log, async () => {
+      rounds += 1;
+      if (rounds <= 3) throw new Error("redis is away");
+      return 60_000;
+    });
+    await settle();
+    for (const delay of [25, 50, 100]) await pass(delay);
+    expect(rounds).toBe(4);
+    expect(said("loop failed, it goes on")).toEqual([
+      expect.objectContaining({ loop: "taker", err: expect.objectContaining({ message: "redis is away" }) }),
+    ]);
+    expect(said("loop recovered")).toEqual([expect.objectContaining({ loop: "taker", failures: 3 })]);
+  });
+
+  test("says so again when it fails after a recovery", async () => {
+    let rounds = 0;
+    loop = startLoop("taker", kept.log, async () => {
+      rounds += 1;
+      if (rounds % 2 === 1) throw new Error("again");
+      return 0;
+    });
+    await settle();
+    await pass(25);
+    await pass(25);
+    expect(said("loop failed, it goes on").length).toBeGreaterThanOrEqual(2);
+  });
+
+  test("backs off to two seconds, and no further", async () => {
+    const at: number[] = [];
+    const startedAt = performance.now();
+    loop = startLoop("taker", kept.log, async () => {
+      at.push(performance.now() - startedAt);
+      throw new Error("away for long");
+    });
+    await settle();
+    for (let i = 0; i < 12_000; i += 25) await pass(25);
+    const delays = at.slice(1).map((time, i) => time - (at[i] as number));
+    expect(delays.slice(0, 9)).toEqual([25, 50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
+  });
+
+  test("does not spin when it is woken meanwhile", async () => {
+    let rounds = 0;
+    loop = startLoop("taker", kept.log, async () => {
+      rounds += 1;
+      throw new Error("away");
+    });
+    await settle();
+    for (let i = 0; i < 100; i++) {
+      loop.wake();
+      await settle();
+    }
+    expect(rounds).toBe(1);
+    await pass(25);
+    expect(rounds).toBe(2);
+  });
+
+  test("may be woken again as soon as it has recovered", async () => {
+    let rounds = 0;
+    loop = startLoop("taker", kept.log, async () => {
+      rounds += 1;
+      if (rounds === 1) throw new Error("away");
+      return 60_000;
+    });
+    await settle();
+    await pass(25);
+    expect(rounds).toBe(2);
+    loop.wake();
+    await settle();
+    expect(rounds).toBe(3);
+  });
+});
+
+describe("a loop that is stopped", () => {
+  test("ends at once when it sleeps", async () => {
+    let rounds = 0;
+    loop = startLoop("test", kept.log, async () => {
+      rounds += 1;
+      return 60_000;
+    });
+    await settle();
+    await loop.stop();
+    expect(rounds).toBe(1);
+  });
+
+  test("ends at once when it backs off", async () => {
+    loop = startLoop("test", kept.log, async () => {
+      throw new Error("away");
+    });
+    await settle();
+    await loop.stop();
+    await pass(10_000);
+    expect(said("loop failed, it goes on").length).toBe(1);
+  });
+
+  test("ends when the round under way has ended, and begins no other", async () => {
+    let rounds = 0;
+    let ended = false;
+    let endRound = () => {};
+    loop = startLoop("test", kept.log, async () => {
+      rounds += 1;
+      await new Promise<void>((resolve) => (endRound = resolve));
+      return 0;
+    });
+    await settle();
+    const stopped = loop.stop().then(() => (ended = true));
+    loop.wake();
+    await settle();
+    expect(ended).toBeFalse();
+    endRound();
+    await stopped;
+    expect(rounds).toBe(1);
+  });
+
+  test("keeps to itself that its last round failed: its connection was closed under it", async () => {
+    let failRound = () => {};
+    loop = startLoop("test", kept.log, async () => {
+      await new Promise((_, reject) => (failRound = () => reject(new Error("Connection is closed."))));
+      return 0;
+    });
+    await settle();
+    const stopped = loop.stop();
+    failRound();
+    await stopped;
+    expect(kept.lines).toEqual([]);
+  });
+
+  test("may be stopped twice, and woken after", async () => {
+    loop = startLoop("test", kept.log, async () => 60_000);
+    await loop.stop();
+    await loop.stop();
+    loop.wake();
+    await pass(60_000);
+  });
+});
