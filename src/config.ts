@@ -5,6 +5,8 @@
  */
 import { cpus } from "node:os";
 import { formatDuration, parseDurationMs } from "./domain/duration.ts";
+import { parseSender } from "./mail/sender.ts";
+import { parseSmtpUrl } from "./mail/smtpUrl.ts";
 import { parseRedisUrl, type RedisAddress } from "./stream/connect.ts";
 import { MAX_PARTITIONS } from "./stream/messageId.ts";
 
@@ -18,7 +20,7 @@ interface Setting<T> {
   allowed: string;
   about: string;
   secret?: true;
-  /** Undefined when the text is not allowed. */
+  /** Undefined, or an error that says more, when the text is not allowed. */
   parse: (text: string) => T | undefined;
 }
 
@@ -48,8 +50,6 @@ function oneOf<const T extends string>(values: readonly T[], about: string): Set
 function text(fallback: string | undefined, allowed: string, about: string, valid: (text: string) => boolean) {
   return { default: fallback, allowed, about, parse: (value: string) => (valid(value) ? value : undefined) };
 }
-
-const SMTP_SCHEMES = ["smtp:", "smtps:"];
 
 export const SETTINGS = {
   PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
@@ -82,15 +82,21 @@ export const SETTINGS = {
     allowed: "smtp://user:password@host:587 or smtps://host:465",
     about: "The relay. Unset: the built-in catcher on CATCHER_PORT.",
     secret: true,
-    parse: (value) => (URL.canParse(value) && SMTP_SCHEMES.includes(new URL(value).protocol) ? value : undefined),
+    parse: (value) => {
+      parseSmtpUrl(value);
+      return value;
+    },
   } as Setting<string>,
   CATCHER_PORT: integer(1025, 0, 65_535, "Port of the built-in catcher, which keeps mails in DATA_DIR/caught."),
-  MAIL_FROM: text(
-    "postpaid <no-reply@localhost>",
-    "an address, or Name <address>",
-    "The sender, in the envelope and in the From header.",
-    (v) => /^[^<>\r\n]*<[^\s<>@]+@[^\s<>@]+>$|^[^\s<>@]+@[^\s<>@]+$/.test(v),
-  ),
+  MAIL_FROM: {
+    default: "postpaid <no-reply@localhost>",
+    allowed: "one address, or a name and <address>",
+    about: "The sender, in the envelope and in the From header.",
+    parse: (value) => {
+      parseSender(value);
+      return value;
+    },
+  } as Setting<string>,
   INGEST_KEYS: {
     default: undefined,
     allowed: "keys of printable ASCII characters, separated by commas",
@@ -121,7 +127,7 @@ export const SETTINGS = {
   } as Setting<number[]>,
   DEDUP_TTL_MS: integer(
     DAY_MS,
-    1_000,
+    1,
     30 * DAY_MS,
     "How long the same event id gives the same answer and no second mail, ms.",
   ),
@@ -147,7 +153,7 @@ export const SETTINGS = {
     ["weighted", "strict"],
     "weighted: critical, default and low share 6:3:1; strict: highest first.",
   ),
-  LEASE_MS: integer(30_000, 500, 3_600_000, "How long a worker that went silent keeps what it took, ms."),
+  LEASE_MS: integer(30_000, 100, 3_600_000, "How long a worker that went silent keeps what it took, ms."),
   SHUTDOWN_MS: integer(10_000, 0, 600_000, "How long a stop waits for mails under way, ms."),
   ON_UNKNOWN: oneOf(
     ["resend", "hold"],
@@ -182,7 +188,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
 function read(name: string, setting: Setting<unknown>, given: string | undefined): unknown {
   const value = given === undefined || given === "" ? setting.default : given;
   if (value === undefined) return undefined;
-  const parsed = setting.parse(value);
+  let parsed: unknown;
+  try {
+    parsed = setting.parse(value);
+  } catch (error) {
+    throw new ConfigError(`${(error as Error).message}, allowed: ${setting.allowed}`);
+  }
   if (parsed === undefined) refuse(name, setting.secret ? "(not shown, it may hold a secret)" : value, setting.allowed);
   return parsed;
 }

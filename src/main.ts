@@ -70,7 +70,8 @@ function printSettings(format: { json?: true; markdown?: true }): void {
   else if (format.markdown) {
     process.stdout.write("| variable | default | allowed | |\n|---|---|---|---|\n");
     for (const { name, default: value, allowed, about } of settings) {
-      process.stdout.write(`| \`${name}\` | ${value && `\`${value}\``} | ${allowed} | ${about} |\n`);
+      const cells = [`\`${name}\``, value && `\`${value}\``, allowed.replace(/</g, "&lt;"), about];
+      process.stdout.write(`| ${cells.join(" | ")} |\n`);
     }
   } else {
     for (const { name, default: value, allowed, about } of settings) {

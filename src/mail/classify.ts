@@ -44,7 +44,7 @@ const BAD_SEQUENCE = 503;
 /** RFC 5321 3.8: the relay is closing down, whatever it was asked. */
 const CLOSING = 421;
 
-const MAX_REASON = 500;
+const MAX_LENGTH = 500;
 
 /** @param label the relay as people know it, "mail.example.com:587" */
 export function classify(error: SmtpError, phase: Phase, label: string): Exclude<Delivery, { kind: "sent" }> {
@@ -88,7 +88,7 @@ const PLACE = {
 
 /** One line: the relay's own words where it said any. */
 export function reasonOf(error: SmtpError, phase: Phase, label: string): string {
-  return oneLine(error.response ?? sentenceOf(error, phase, label)).slice(0, MAX_REASON);
+  return oneLine(error.response ?? sentenceOf(error, phase, label));
 }
 
 function sentenceOf(error: SmtpError, phase: Phase, label: string): string {
@@ -118,6 +118,7 @@ function sentenceOf(error: SmtpError, phase: Phase, label: string): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: taking them out is the point
 const BREAKS = /[\u0000-\u001f\u007f\u0085\u2028\u2029]+/g;
 
+/** As it can stand in a log line and a timeline. */
 export function oneLine(text: string): string {
-  return text.replace(BREAKS, " ").trim();
+  return text.replace(BREAKS, " ").trim().slice(0, MAX_LENGTH);
 }

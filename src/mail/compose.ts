@@ -1,7 +1,7 @@
 /*
  * A mail as the bytes that go over the wire (RFC 5322, RFC 2045). Our mails have one shape, a text and
  * an HTML part, so they are written directly: nodemailer's MailComposer, which can do everything, takes
- * about ten times the CPU, and composing was the largest part of sending.
+ * more than ten times the CPU, and composing was the largest part of sending.
  * Every line is ASCII and short whatever the mail says, so no relay needs 8BITMIME or SMTPUTF8 for it.
  */
 import type { Mail } from "./mailer.ts";

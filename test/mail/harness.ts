@@ -4,8 +4,11 @@ import type { Mailer } from "../../src/mail/mailer.ts";
 import { createMailer, type MailerOptions } from "../../src/mail/transport.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
 
-/** Short enough for a test of silence, long enough for a busy machine. */
-export const SHORT = { connectionMs: 400, greetingMs: 200, commandMs: 300, replyMs: 300 };
+/** For tests of silence; all other tests have the patience of the real service, whatever else the machine does. */
+export const IMPATIENT = {
+  opening: { connectionMs: 200, greetingMs: 200 },
+  transaction: { commandMs: 300, replyMs: 300 },
+};
 
 const relays: FakeRelay[] = [];
 const mailers: Mailer[] = [];

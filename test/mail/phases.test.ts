@@ -3,14 +3,17 @@ import { describe, expect, test } from "bun:test";
 import type { Delivery } from "../../src/mail/mailer.ts";
 import type { RelayScript, Step } from "../support/relay.ts";
 import { MAIL } from "./fixtures.ts";
-import { mailerTo, relayWith, SHORT } from "./harness.ts";
+import { IMPATIENT, mailerTo, relayWith } from "./harness.ts";
 
 const kindOf = (delivery: Delivery) => (delivery.kind === "failed" ? delivery.failure.kind : delivery.kind);
 const reasonOf = (delivery: Delivery) => (delivery.kind === "failed" ? delivery.failure.reason : delivery);
 
 async function send(script: RelayScript, text = MAIL.text) {
   const relay = await relayWith(script);
-  const delivery = await mailerTo(relay.url, { timeouts: SHORT }).send({ ...MAIL, text });
+  const opening = script.greeting ?? script.ehlo;
+  const silent = Object.values(script).some((step) => /hang/.test(String(step)));
+  const timeouts = silent ? IMPATIENT[opening === undefined ? "transaction" : "opening"] : {};
+  const delivery = await mailerTo(relay.url, { timeouts }).send({ ...MAIL, text });
   return { relay, delivery };
 }
 
@@ -118,6 +121,11 @@ describe("before there is a session", () => {
       reason: expect.stringMatching(/^no address found for relay.invalid:25/),
     });
   });
+});
+
+test("a relay may be named by a host name", async () => {
+  const relay = await relayWith();
+  expect(kindOf(await mailerTo(relay.url.replace("127.0.0.1", "localhost")).send(MAIL))).toBe("sent");
 });
 
 test("a mail over the relay's size limit is permanent, and the connection goes on", async () => {

@@ -1,19 +1,27 @@
 /* Nothing of a mail, and no password, travels in the clear when TLS was asked for. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { openSession } from "../../src/mail/session.ts";
-import { parseSmtpUrl } from "../../src/mail/smtpUrl.ts";
+import { parseSmtpUrl, type Relay } from "../../src/mail/smtpUrl.ts";
 import { type Certificate, makeCertificate } from "../support/certificate.ts";
 import { MAIL } from "./fixtures.ts";
-import { mailerTo, relayWith, SHORT, withLogin } from "./harness.ts";
+import { IMPATIENT, mailerTo, relayWith, withLogin } from "./harness.ts";
 
 const SENT = { kind: "sent", reply: "250 2.0.0 queued" } as const;
 const TRUST_ANY = "tls.rejectUnauthorized=false";
 const LOGIN = ["PIPELINING", "AUTH PLAIN LOGIN"];
 
+const TIMES = { connectionMs: 10_000, greetingMs: 10_000, commandMs: 10_000, replyMs: 10_000 };
+
 let certificate: Certificate;
 beforeAll(async () => {
   certificate = await makeCertificate();
 });
+
+/** As with NODE_EXTRA_CA_CERTS, which a process reads only once. */
+function trusting(url: string): Relay {
+  const { connection, ...rest } = parseSmtpUrl(url);
+  return { ...rest, connection: { ...connection, tls: { ...connection.tls, ca: certificate.cert } } };
+}
 
 const verbs = (commands: string[]) => commands.map((line) => line.split(" ", 1)[0]);
 
@@ -33,11 +41,16 @@ describe.each(["implicit", "starttls"] as const)("%s TLS", (mode) => {
     expect(verbs(relay.commands)).toEqual(mode === "starttls" ? ["EHLO", "STARTTLS"] : []);
   });
 
+  test("takes a certificate that is vouched for", async () => {
+    const relay = await relayWith({ tls: { mode, certificate } });
+    const session = await openSession(trusting(relay.url), TIMES, new AbortController().signal);
+    await session.quit();
+  });
+
   test("refuses a certificate for another name", async () => {
     const relay = await relayWith({ tls: { mode, certificate } });
-    const { connection, ...rest } = parseSmtpUrl(`${relay.url}?tls.servername=other.example.com`);
-    const trusting = { ...rest, connection: { ...connection, tls: { ...connection.tls, ca: certificate.cert } } };
-    const refusal = await openSession(trusting, SHORT, new AbortController().signal).catch((error) => error);
+    const other = trusting(`${relay.url}?tls.servername=other.example.com`);
+    const refusal = await openSession(other, TIMES, new AbortController().signal).catch((error) => error);
     expect(refusal).toMatchObject({ message: expect.stringMatching(/altname|does not match|hostname/i) });
     expect(relay.received).toEqual([]);
   });
@@ -47,7 +60,7 @@ describe.each(["implicit", "starttls"] as const)("%s TLS", (mode) => {
       mode === "implicit" ? { greeting: "hang" } : { starttls: "220 2.0.0 ready", extensions: ["STARTTLS"] },
     );
     const delivery = await mailerTo(relay.url.replace("smtp:", mode === "implicit" ? "smtps:" : "smtp:"), {
-      timeouts: SHORT,
+      timeouts: IMPATIENT.opening,
     }).send(MAIL);
     expect(delivery).toMatchObject({ kind: "relay_fault" });
     expect(relay.received).toEqual([]);
@@ -90,7 +103,7 @@ describe("AUTH", () => {
     "that fails with %s is a relay fault, and no mail is sent",
     async (auth) => {
       const relay = await relayWith({ extensions: LOGIN, auth });
-      const mailer = mailerTo(withLogin(relay.url), { timeouts: SHORT });
+      const mailer = mailerTo(withLogin(relay.url), { timeouts: auth === "hang" ? IMPATIENT.opening : {} });
       expect(await mailer.send(MAIL)).toMatchObject({ kind: "relay_fault" });
       expect(await mailer.probe()).toBeString();
       expect(verbs(relay.commands)).not.toContain("MAIL");

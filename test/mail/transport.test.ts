@@ -4,7 +4,7 @@ import { simpleParser } from "mailparser";
 import smtpTester from "smtp-tester";
 import { createRenderer } from "../../src/mail/render.ts";
 import { MAIL, paymentCompleted } from "./fixtures.ts";
-import { mailerTo, relayWith, SHORT } from "./harness.ts";
+import { IMPATIENT, mailerTo, relayWith } from "./harness.ts";
 
 const STOPPED = { kind: "relay_fault", reason: "the worker stops" } as const;
 const SENT = { kind: "sent", reply: "250 2.0.0 queued" } as const;
@@ -87,7 +87,7 @@ describe("connections", () => {
     "are given up when the relay does not end it (%s)",
     async (rset) => {
       const relay = await relayWith({ rcpt: ["550 5.1.1 no such user"], rset });
-      const mailer = mailerTo(relay.url, { timeouts: SHORT });
+      const mailer = mailerTo(relay.url, { timeouts: rset === "hang" ? IMPATIENT.opening : {} });
       expect(await mailer.send(MAIL)).toMatchObject({ kind: "failed" });
       expect(await mailer.send(MAIL)).toEqual(SENT);
       expect(relay.connections).toBe(2);
@@ -119,7 +119,7 @@ describe("connections", () => {
     "that die just as they are taken up again (%s) are replaced once",
     async (step) => {
       const relay = await relayWith({ mail: ["ok", step] });
-      const mailer = mailerTo(relay.url, { timeouts: SHORT });
+      const mailer = mailerTo(relay.url, { timeouts: IMPATIENT.transaction });
       expect(await mailer.send(MAIL)).toEqual(SENT);
       expect(await mailer.send(MAIL)).toEqual(SENT);
       expect(relay.received).toHaveLength(2);

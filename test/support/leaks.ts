@@ -16,11 +16,12 @@ export function failOnLeaks(): void {
   });
   afterAll(async () => {
     let left: string[] = [];
-    // What was closed a moment ago may still be there.
-    await until("nothing is left", () => {
+    const nothingLeft = () => {
       left = held().filter((one) => !before.includes(one));
       return left.length === 0;
-    }).catch(() => {
+    };
+    // What was closed a moment ago may still be there.
+    await until("nothing is left", nothingLeft, 2_000).catch(() => {
       throw new Error(`the file leaves behind: ${left.join(", ")}`);
     });
   });

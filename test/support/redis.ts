@@ -11,6 +11,8 @@ export interface TestRedis {
   raw: Redis;
   /** kill -9. */
   kill(): Promise<void>;
+  /** SIGSTOP and SIGCONT: a server whose connections stay open and that answers nothing. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void;
   /** On the same data. */
   start(...extra: string[]): Promise<void>;
   stop(): Promise<void>;
@@ -38,6 +40,7 @@ export async function startRedis(...extra: string[]): Promise<TestRedis> {
     address: { kind: "unix", path },
     raw,
     kill,
+    signal: (signal) => server?.kill(signal),
     start,
     async stop() {
       raw.disconnect();

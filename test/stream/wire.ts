@@ -1,0 +1,62 @@
+/* A wire between a client and Redis that can be cut, or go dead while both ends believe that it is open. */
+import { rmSync } from "node:fs";
+import { createConnection, createServer, type Socket } from "node:net";
+import type { RedisAddress } from "../../src/stream/connect.ts";
+
+export interface Wire {
+  address: RedisAddress & { kind: "unix" };
+  /** From now on Redis's replies are swallowed; what is sent still arrives. */
+  swallowReplies(): void;
+  /** Existing connections go dead in both directions; new ones work. */
+  freeze(): void;
+  /** Existing connections are closed; new ones work. */
+  cut(): void;
+  /** Connections ever made. */
+  connections: number;
+  stop(): Promise<void>;
+}
+
+export async function startWire(to: string): Promise<Wire> {
+  const path = to.replace(/[^/]*$/, `wire-${Bun.randomUUIDv7()}.sock`);
+  let pairs: { client: Socket; redis: Socket }[] = [];
+  const server = createServer((client) => {
+    wire.connections += 1;
+    const redis = createConnection(to);
+    client.pipe(redis).pipe(client);
+    for (const socket of [client, redis]) {
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        client.destroy();
+        redis.destroy();
+      });
+    }
+    pairs.push({ client, redis });
+  });
+  const wire: Wire = {
+    address: { kind: "unix", path },
+    connections: 0,
+    swallowReplies() {
+      for (const { client, redis } of pairs) redis.unpipe(client).on("data", () => {});
+    },
+    freeze() {
+      for (const { client, redis } of pairs) {
+        client.unpipe(redis).resume();
+        redis.unpipe(client).resume();
+      }
+    },
+    cut() {
+      for (const { client, redis } of pairs) {
+        client.destroy();
+        redis.destroy();
+      }
+      pairs = [];
+    },
+    async stop() {
+      wire.cut();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(path, { force: true });
+    },
+  };
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return wire;
+}
