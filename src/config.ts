@@ -38,6 +38,11 @@ function integer(fallback: number, min: number, max: number, about: string): Set
   };
 }
 
+function durations(value: string): number[] | undefined {
+  const list = value.trim().split(/\s+/).map(parseDurationMs);
+  return list.every((ms): ms is number => ms !== undefined && ms <= 30 * DAY_MS) ? list : undefined;
+}
+
 function oneOf<const T extends string>(values: readonly T[], about: string): Setting<T> {
   return {
     default: values[0],
@@ -120,10 +125,13 @@ export const SETTINGS = {
     default: "30s 2m 5m 15m 30m 1h 2h 4h 8h 16h",
     allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
     about: "Delay before each retry; the last one repeats. Jitter adds up to a tenth.",
-    parse: (value) => {
-      const delays = value.trim().split(/\s+/).map(parseDurationMs);
-      return delays.every((ms): ms is number => ms !== undefined && ms <= 30 * DAY_MS) ? delays : undefined;
-    },
+    parse: durations,
+  } as Setting<number[]>,
+  CHECK_BACKS: {
+    default: "10s 30s 2m 10m 1h",
+    allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
+    about: "When the booking store is asked about a held event that nobody decided; after the last a person must.",
+    parse: durations,
   } as Setting<number[]>,
   DEDUP_TTL_MS: integer(
     DAY_MS,

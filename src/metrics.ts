@@ -79,6 +79,7 @@ export function createMetrics(queues: Queues): Metrics {
       return registry.metrics();
     },
     counted: (ingress) => ({
+      ...ingress,
       async post(event: Event) {
         const posted = await ingress.post(event);
         posts.inc({ result: resultOf(posted) });

@@ -70,6 +70,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
     partitions: config.PARTITIONS,
     delayMs: config.DELAY_MS,
     dedupTtlMs: config.DEDUP_TTL_MS,
+    retentionMs: config.RETENTION_MS,
+    firstCheckMs: config.CHECK_BACKS[0] ?? 0,
     maxBacklog: config.MAX_BACKLOG,
     durability: () => durability,
     log,

@@ -42,7 +42,7 @@ class Backlog {
     const ingress = createIngress(redis, {
       partitions: 1,
       delayMs: 0,
-      dedupTtlMs: LATER_MS,
+      dedupTtlMs: LATER_MS, retentionMs: 86_400_000, firstCheckMs: 10_000,
       maxBacklog: 5_000_000,
       durability: () => "written",
       log: pino({ level: "silent" }),

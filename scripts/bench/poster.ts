@@ -41,6 +41,7 @@ export function openPoster(port: number, key: string): Poster {
         },
         close(socket) {
           open.delete(socket);
+          if (idle.includes(socket)) idle.splice(idle.indexOf(socket), 1);
           socket.data?.failed(new Error("the service closed the connection"));
         },
       },
@@ -52,7 +53,7 @@ export function openPoster(port: number, key: string): Poster {
       const body = Buffer.from(JSON.stringify(event));
       const head = `POST /v1/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
       const request = Buffer.concat([Buffer.from(head), body]);
-      const socket = idle.pop() ?? (await dial());
+      const socket = idle.shift() ?? (await dial());
       const startedAt = performance.now();
       const reply = await new Promise<string>((done, failed) => {
         socket.data = { text: "", done, failed };

@@ -17,7 +17,7 @@ const log = createLog({ level: "info", plain: false, destination });
 const ingress = createIngress(producer, {
   partitions: 1,
   delayMs: 0,
-  dedupTtlMs: 86_400_000,
+  dedupTtlMs: 86_400_000, retentionMs: 86_400_000, firstCheckMs: 10_000,
   maxBacklog: 5_000_000,
   durability: () => "written",
   log,
@@ -54,6 +54,7 @@ answerJobs({
         },
         probe: async () => undefined,
         close: async () => {},
+        abort() {},
       },
       log,
       random: Math.random,

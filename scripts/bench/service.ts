@@ -8,7 +8,6 @@ import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { createFeed } from "../../src/stream/feed.ts";
 import { createIngress } from "../../src/stream/ingress.ts";
-import { newMessageId } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { answerParent } from "./child.ts";
@@ -28,7 +27,7 @@ const log = createLog({
 const instant: Ingress = {
   post: async () => ({
     kind: "accepted",
-    messageId: newMessageId(0),
+    messageId: "msg_0123456789abcdefghjkmnpqrs00",
     state: "scheduled",
     dueAt: Date.now() + 10_000,
     duplicate: false,
@@ -38,7 +37,7 @@ const instant: Ingress = {
 const real = createIngress(redis, {
   partitions: 1,
   delayMs: 10_000,
-  dedupTtlMs: 86_400_000,
+  dedupTtlMs: 86_400_000, retentionMs: 86_400_000, firstCheckMs: 10_000,
   maxBacklog: 5_000_000,
   durability: () => "written",
   log,

@@ -27,7 +27,30 @@ export type Posted =
   /** Not accepted, as far as is known: posting the same event again is safe. */
   | { kind: "unavailable"; reason: string };
 
-/** Where events are taken in. */
+export type Committed =
+  /** HELD until now, or committed before. */
+  | { kind: "committed"; messageId: string; state: State; dueAt: number }
+  /** Rolled back before: no mail will leave. */
+  | { kind: "cancelled"; messageId: string }
+  | { kind: "not_found" }
+  /** Kept on the local disk until Redis is back. */
+  | { kind: "journaled"; messageId: string }
+  | { kind: "unavailable"; reason: string };
+
+export type RolledBack =
+  /** No mail has left, and none will. */
+  | { kind: "cancelled"; messageId: string; state: State }
+  /** An attempt is under way; no other one follows it. */
+  | { kind: "in_flight"; messageId: string; state: State }
+  /** The mail has left, or may have; no other one follows. */
+  | { kind: "too_late"; messageId: string; state: State }
+  /** Kept on the local disk until Redis is back; it wins over its event, in whichever order they came. */
+  | { kind: "journaled"; messageId: string }
+  | { kind: "unavailable"; reason: string };
+
+/** Where events are taken in, and decided. */
 export interface Ingress {
   post(event: Event): Promise<Posted>;
+  commit(eventId: string): Promise<Committed>;
+  rollback(eventId: string): Promise<RolledBack>;
 }

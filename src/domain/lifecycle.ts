@@ -1,19 +1,21 @@
 /*
- * The life of a message. Each arrow has one name, one Lua script, one function, one log line and one
- * line in the message's timeline; the script's name stands on the arrow.
+ * The life of a message. Each arrow has one name, one Lua script, one function, one log line and one line in the
+ * message's timeline; the script's name stands on the arrow.
  *
- *            enqueue          promote          take                 sent
- *   post ──▶ SCHEDULED ─────▶ QUEUED ────────▶ SENDING ───────────▶ SENT
- *                               ▲ ▲            │ │ │ │
- *                               │ └──release───┘ │ │ └─ bury ─────▶ DEAD ────────┐
- *                               │   (not tried)  │ │                             │ replay
- *                               │                │ └─── defer ────▶ DEFERRED     │
- *                               ├────────────────┼──────────────────┘ promote    │
- *                               ├────────────────┼───────────────────────────────┘
- *                               │ resend         └── lose ────────▶ UNKNOWN ───┐
- *                               └──────────────────────────────────────────────┘
+ *           enqueue            promote            take                  sent
+ *   post ──┬──────▶ SCHEDULED ────────▶ QUEUED ─────────▶ SENDING ────────────▶ SENT
+ *          │         ▲    ▲              ▲ ▲ ▲            │ │ │ │ │
+ *          │  commit │    └── postpone ──┼─┼─┼────────────┘ │ │ │ └─ bury ────▶ DEAD
+ *          └─▶ HELD ─┘                   │ │ └── release ───┘ │ │                │
+ *              └─▶ check: HELD           │ └──── promote ───  │ └ defer ▶ DEFERRED (waits to be promoted)
+ *                                        │                    └ lose, reclaim ▶ UNKNOWN
+ *                                        ├── promote ── UNKNOWN, to be resent ◀┘ │
+ *                                        └── replay ─── UNKNOWN, held ◀──────────┘, DEAD
  *
- * DEAD and a held UNKNOWN stay until a person replays or drops them. SENT expires after the retention.
+ *   rollback: any state but SENDING and SENT -> CANCELLED.   cancel: SENDING -> CANCELLED, nothing was said yet.
+ *   drop: DEAD or a held UNKNOWN -> CANCELLED.   reclaim buries what has no retries left.
+ *   A message that is rolled back while SENDING is CANCELLED when its attempt ends in anything but SENT.
+ *   SENT and CANCELLED expire after the retention; DEAD and what is held stay until somebody decides.
  */
 export const STATES = [
   "held",
@@ -82,8 +84,7 @@ export function attemptsOf(timeline: readonly TimelineEntry[]): Attempt[] {
       open = { n: line.attempt ?? attempts.length + 1, at: line.at };
       attempts.push(open);
     } else if (open !== undefined) {
-      if (line.state === "queued")
-        attempts.pop(); // released before it was tried: not an attempt
+      if (NOT_TRIED.has(line.state)) attempts.pop();
       else if (isOutcome(line.state)) {
         open.outcome = line.state;
         if (line.reason !== undefined) open.reply = line.reason;
@@ -93,6 +94,9 @@ export function attemptsOf(timeline: readonly TimelineEntry[]): Attempt[] {
   }
   return attempts;
 }
+
+/** Given back, put off or called off before anything was said to the relay: that was no attempt. */
+const NOT_TRIED: ReadonlySet<State> = new Set(["queued", "scheduled", "cancelled"]);
 
 function isOutcome(state: State): state is NonNullable<Attempt["outcome"]> {
   return state === "sent" || state === "deferred" || state === "dead" || state === "unknown";

@@ -135,10 +135,10 @@ function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {
         if (phase === "envelope") allow(timeouts.replyMs);
         phase = reached;
       });
+      connection.lastServerResponse = false;
       return exchange<Attempt>(
         timeouts.commandMs,
         (end) => {
-          connection.lastServerResponse = false;
           connection.send({ from, to: [to], size: raw.length }, content, (error, info) =>
             end(error ? failed(error) : { ok: true, reply: info?.response ?? "" }),
           );

@@ -3,8 +3,8 @@
  *
  * The pool is our own, not nodemailer's, for two reasons. It has to know whether the final dot was
  * written before a connection was lost, which nodemailer's pool reports in the same way as a loss
- * before: that decides between trying again and "the customer may have it". And it costs less than half
- * the CPU a mail. It never sends a mail twice by itself, but for one case: a kept connection that died
+ * before: that decides between trying again and "the customer may have it". And it takes about half the
+ * CPU a mail. It never sends a mail twice by itself, but for one case: a kept connection that died
  * while idle, so that nothing of the mail was answered, is replaced once by a fresh one.
  */
 import { classify, oneLine, reasonOf, type SmtpError } from "./classify.ts";

@@ -5,8 +5,11 @@
 local result = {}
 for i = 2, #ARGV, 6 do
   local id, attempt, due = ARGV[i + 2], ARGV[i + 3], AT + tonumber(ARGV[i + 4])
-  local l = owned(id, ARGV[1], attempt)
-  if l then
+  local l, rolled_back = owned(id, ARGV[1], attempt)
+  if rolled_back then
+    remove(ARGV[i], ARGV[i + 1])
+    end_rolled_back(id, 'deferred', attempt, ARGV[i + 5], l, rolled_back)
+  elseif l then
     redis.call('ZADD', DUE, due, id)
     remove(ARGV[i], ARGV[i + 1])
     move(id, 'sending', 'deferred', attempt, ARGV[i + 5], l, { 'o', '', 'd', due })

@@ -13,6 +13,7 @@ import { RedisAway } from "./fault.ts";
 import { bucketOf, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
 import { script } from "./script.ts";
+import { commit, rollback } from "./transaction.ts";
 
 const enqueue = script("enqueue", source);
 
@@ -27,6 +28,9 @@ export interface IngressOptions {
   /** Default delay before the first attempt, ms. */
   delayMs: number;
   dedupTtlMs: number;
+  retentionMs: number;
+  /** When a held event that nobody decided is asked about first, ms. */
+  firstCheckMs: number;
   /** Messages that may wait in a partition before posts are refused. */
   maxBacklog: number;
   durability: () => Durability;
@@ -53,8 +57,8 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   async function send(partition: number, batch: Waiting[]): Promise<void> {
     calls += 1;
     try {
-      const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog];
-      for (const { event } of batch) addArguments(args, event, partition, options.delayMs);
+      const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
+      for (const { event } of batch) addArguments(args, event, partition, options);
       const reply = (await enqueue(redis, tagOf(partition), args)) as (string | number)[];
       const durability = options.durability();
       batch.forEach(({ event, resolve }, i) => {
@@ -84,22 +88,48 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
         waiting[partition]?.push({ event, resolve, reject });
       });
     },
+    async commit(eventId) {
+      const tag = tagOf(partitionOf(eventId, options.partitions));
+      const committed = await orUnavailable(() => commit(redis, tag, eventId));
+      if (committed.kind === "committed") options.log.info({ eventId, ...committed }, "message committed");
+      return committed;
+    },
+    async rollback(eventId) {
+      const partition = partitionOf(eventId, options.partitions);
+      const messageId = messageIdOf(eventId, partition);
+      const rolledBack = await orUnavailable(() => rollback(redis, tagOf(partition), eventId, messageId, options));
+      if (rolledBack.kind !== "unavailable") options.log.info({ eventId, ...rolledBack }, "message rolled back");
+      return rolledBack;
+    },
   };
+}
+
+async function orUnavailable<T>(call: () => Promise<T>): Promise<T | { kind: "unavailable"; reason: string }> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof RedisAway) return { kind: "unavailable", reason: error.message };
+    throw error;
+  }
 }
 
 function refuse(batch: readonly Waiting[], reason: string): void {
   for (const { resolve } of batch) resolve({ kind: "unavailable", reason });
 }
 
-function addArguments(args: (string | number)[], event: Event, partition: number, defaultDelayMs: number): void {
+function addArguments(args: (string | number)[], event: Event, partition: number, options: IngressOptions): void {
   const type = EVENT_TYPES.get(event.type);
   const json = JSON.stringify(event);
+  const held = event.options?.hold === true;
+  // A commit says what the default delay only hopes for, so after it only a delay that was asked for counts.
+  const delayMs = event.options?.delayMs ?? (held ? 0 : (type?.delayMs ?? options.delayMs));
   args.push(
     messageIdOf(event.id, partition),
     event.id,
     createHash("sha256").update(json).digest("base64url").slice(0, 22),
     PRIORITIES.indexOf(event.options?.priority ?? type?.priority ?? "default"),
-    event.options?.delayMs ?? type?.delayMs ?? defaultDelayMs,
+    delayMs,
+    held ? options.firstCheckMs : -1,
     bucketOf("booking", event.data.booking.id),
     bucketOf("recipient", event.data.customer.email),
     json,

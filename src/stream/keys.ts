@@ -17,9 +17,14 @@ const NAMES = {
   queue: ":q:",
   /** ZSET message id by due time, epoch ms: SCHEDULED, DEFERRED, UNKNOWN to be resent. */
   due: ":due",
-  /** HASH per message, fields in FIELDS. Lives until dropped; SENT and CANCELLED for the retention. */
+  /** ZSET message id by the time of its next check-back, epoch ms; "+inf" when a person must decide: HELD. */
+  held: ":held",
+  /** HASH per message, fields below. Lives until dropped; SENT and CANCELLED for the retention. */
   message: ":msg:",
-  /** STRING `<message id> <body hash>`, the idempotency key; lives `dedupTtlMs` from the first post. */
+  /**
+   * STRING `<message id> <body hash>`, the idempotency key; lives `dedupTtlMs` from the first post.
+   * `<message id> -` after a rollback that came before its event.
+   */
   dedup: ":dedup:",
   /** STREAM of dead letters and held UNKNOWNs: one entry `m <message id> f <fingerprint>`. Never trimmed. */
   dead: ":dead",
@@ -39,6 +44,8 @@ const NAMES = {
  * Fields of a message's hash, short because a million of them wait in memory:
  *   s state · p rank of the priority · d due, epoch ms · n attempts begun · b attempts begun at the last replay
  *   o owner, while SENDING · i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
+ *   h delay after the commit, ms (while HELD) · w times that the booking store was asked in vain
+ *   k rolled back while SENDING: retention, ms, of the cancelled message
  *   x id of the dead-letter entry · r reason · f fingerprint · t dead since, epoch ms (while DEAD or held)
  */
 
@@ -54,6 +61,7 @@ export function partitionOf(eventId: string, partitions: number): number {
 export const key = {
   queue: (tag: string, rank: number) => `${tag}${NAMES.queue}${PRIORITIES[rank]}`,
   due: (tag: string) => `${tag}${NAMES.due}`,
+  held: (tag: string) => `${tag}${NAMES.held}`,
   message: (tag: string, messageId: string) => `${tag}${NAMES.message}${messageId}`,
   dedup: (tag: string, eventId: string) => `${tag}${NAMES.dedup}${eventId}`,
   dead: (tag: string) => `${tag}${NAMES.dead}`,
@@ -74,6 +82,7 @@ export const LUA_NAMES = `
 local TAG, GROUP = KEYS[1], '${GROUP}'
 local QUEUE = { ${PRIORITIES.map((name, rank) => `['${rank}'] = TAG .. '${NAMES.queue}${name}'`).join(", ")} }
 local DUE, DEAD, DEAD_GROUPS = TAG .. '${NAMES.due}', TAG .. '${NAMES.dead}', TAG .. '${NAMES.deadGroups}'
+local HELD = TAG .. '${NAMES.held}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, DEDUP, FIND = TAG .. '${NAMES.message}', TAG .. '${NAMES.dedup}', TAG .. '${NAMES.find}'
 local FEED_LENGTH = ${FEED_LENGTH}

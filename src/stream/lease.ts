@@ -29,7 +29,7 @@ export interface Reclaimed {
   attempt: number;
   /** The worker that was lost. */
   owner: string;
-  fate: "resend" | "hold" | "dead";
+  fate: "resend" | "hold" | "dead" | "cancelled";
 }
 
 export interface ReclaimPolicy {

@@ -6,8 +6,11 @@
 local result = {}
 for i = 2, #ARGV, 7 do
   local id, attempt, delay = ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
-  local l = owned(id, ARGV[1], attempt)
-  if l then
+  local l, rolled_back = owned(id, ARGV[1], attempt)
+  if rolled_back then
+    remove(ARGV[i], ARGV[i + 1])
+    end_rolled_back(id, 'unknown', attempt, ARGV[i + 6], l, rolled_back)
+  elseif l then
     local fields = { 'o', '', 'd', AT + math.max(0, delay) }
     if delay < 0 then
       lay_out(id, ARGV[i + 6], ARGV[i + 5], fields)

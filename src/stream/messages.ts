@@ -78,6 +78,7 @@ function matches(message: Message, { state, booking, recipient }: MessageQuery):
 function sourceFor(redis: Redis, { state, booking, recipient }: MessageQuery): Source {
   if (booking !== undefined) return inBucket(redis, bucketOf("booking", booking));
   if (recipient !== undefined) return inBucket(redis, bucketOf("recipient", recipient));
+  if (state === "held") return bySortedSet(redis, key.held, "soonest");
   if (state === "scheduled" || state === "deferred") return bySortedSet(redis, key.due, "soonest");
   if (state === "queued" || state === "sending") return inWorkStreams(redis);
   if (state === "dead") return newestOf(redis, key.dead, () => true);

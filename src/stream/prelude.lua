@@ -29,10 +29,23 @@ local function remove(rank, entry)
   redis.call('XDEL', QUEUE[rank], entry)
 end
 
---[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false. ]]
+--[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false.
+  Second: false, or the retention in ms of a message that was rolled back meanwhile. ]]
 local function owned(id, consumer, attempt)
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'o', 'n', 'l')
-  return m[1] == 'sending' and m[2] == consumer and m[3] == attempt and m[4]
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'o', 'n', 'l', 'k')
+  if m[1] ~= 'sending' or m[2] ~= consumer or m[3] ~= attempt then return false, false end
+  return m[4], m[5]
+end
+
+local function cancel(id, from, reason, l, retention)
+  move(id, from, 'cancelled', '', reason, l, { 'o', '' })
+  redis.call('HDEL', MESSAGE .. id, 'k')
+  redis.call('PEXPIRE', MESSAGE .. id, retention)
+end
+
+--[[ An attempt of a message that was rolled back meanwhile has ended, and not in SENT: no other one follows. ]]
+local function end_rolled_back(id, outcome, attempt, reason, l, retention)
+  cancel(id, outcome, 'rolled back while it was being sent', move(id, 'sending', outcome, attempt, reason, l, {}), retention)
 end
 
 --[[ Fields and list entry of a dead letter or a held UNKNOWN. Returns how many share its fingerprint now. ]]

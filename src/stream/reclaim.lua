@@ -1,8 +1,8 @@
---[[ SENDING -> UNKNOWN -> QUEUED | held | DEAD, for entries whose worker is gone.
+--[[ SENDING -> UNKNOWN -> QUEUED | held | DEAD | CANCELLED, for entries whose worker is gone.
   KEYS[1] tag   ARGV[1] consumer whose entries these are ('': anyone's)   ARGV[2] idle for at least, ms
   ARGV[3] retries allowed   ARGV[4] 'resend' | 'hold'   ARGV[5] at most so many for each rank
   ARGV[6] consumer whose entries stay ('': none)
-  Returns 5 for each message: message id, event id, attempt, owner, 'resend' | 'hold' | 'dead'.
+  Returns 5 for each message: message id, event id, attempt, owner, 'resend' | 'hold' | 'dead' | 'cancelled'.
   Fence: the pending list's idle time, which heartbeat.lua sets back. The attempt was recorded, so it is spent:
   a message that kills its worker each time runs out of them and is buried. ]]
 local result = {}
@@ -10,7 +10,7 @@ local result = {}
 local function reclaim(rank, entry, owner)
   local found = redis.call('XRANGE', QUEUE[rank], entry, entry)[1]
   local id = found and found[2][2] or ''
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i')
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i', 'k')
   remove(rank, entry)
   if m[1] == 'queued' then enqueue(rank, id) end
   if m[1] ~= 'sending' then return end
@@ -18,6 +18,11 @@ local function reclaim(rank, entry, owner)
   local reason = 'worker ' .. owner .. ' was lost during the attempt; the relay may have the mail'
   local spent = tonumber(m[2]) - tonumber(m[3] or 0) > tonumber(ARGV[3])
   local fate = ARGV[4] == 'hold' and 'hold' or spent and 'dead' or 'resend'
+  if m[6] then
+    end_rolled_back(id, 'unknown', m[2], reason, m[4], m[6])
+    for _, v in ipairs({ id, m[5] or '', m[2], owner, 'cancelled' }) do result[#result + 1] = v end
+    return
+  end
   local fields = { 'o', '' }
   if fate == 'resend' then enqueue(rank, id) else lay_out(id, reason, 'worker-lost', fields) end
   local l = move(id, 'sending', 'unknown', m[2], reason, m[4], fields)

@@ -5,8 +5,11 @@
 local result = {}
 for i = 2, #ARGV, 5 do
   local id, attempt = ARGV[i + 2], ARGV[i + 3]
-  local l = owned(id, ARGV[1], attempt)
-  if l then
+  local l, rolled_back = owned(id, ARGV[1], attempt)
+  if rolled_back then
+    remove(ARGV[i], ARGV[i + 1])
+    end_rolled_back(id, 'queued', '', ARGV[i + 4], l, rolled_back)
+  elseif l then
     enqueue(ARGV[i], id)
     remove(ARGV[i], ARGV[i + 1])
     move(id, 'sending', 'queued', '', ARGV[i + 4], l, { 'o', '', 'n', tonumber(attempt) - 1 })

@@ -10,6 +10,7 @@ for i = 3, #ARGV, 5 do
   if l then
     remove(ARGV[i], ARGV[i + 1])
     move(id, 'sending', 'sent', attempt, ARGV[i + 4], l, { 'o', '' })
+    redis.call('HDEL', MESSAGE .. id, 'k')
     redis.call('PEXPIRE', MESSAGE .. id, ARGV[2])
   end
   result[#result + 1] = l and 1 or 0

@@ -2,8 +2,10 @@
 import type { Redis } from "ioredis";
 import { fingerprint } from "../domain/outcome.ts";
 import burySource from "./bury.lua" with { type: "text" };
+import cancelSource from "./cancel.lua" with { type: "text" };
 import deferSource from "./defer.lua" with { type: "text" };
 import loseSource from "./lose.lua" with { type: "text" };
+import postponeSource from "./postpone.lua" with { type: "text" };
 import releaseSource from "./release.lua" with { type: "text" };
 import { script } from "./script.ts";
 import sentSource from "./sent.lua" with { type: "text" };
@@ -15,6 +17,8 @@ const sentScript = script("sent", sentSource, DRAINS);
 const deferScript = script("defer", deferSource, DRAINS);
 const buryScript = script("bury", burySource, DRAINS);
 const loseScript = script("lose", loseSource, DRAINS);
+const postponeScript = script("postpone", postponeSource, DRAINS);
+const cancelScript = script("cancel", cancelSource, DRAINS);
 const releaseScript = script("release", releaseSource, DRAINS);
 
 /** For each claim, in order: was it still ours, so that the transition was written? */
@@ -41,7 +45,10 @@ export async function defer(
   return booleans(await deferScript(redis, tag, [consumer, ...args]));
 }
 
-/** @returns for each claim the number of dead letters with its fingerprint, 1 for the first of its kind; 0: not ours */
+/**
+ * @returns for each claim the number of dead letters with its fingerprint, 1 for the first of its kind; 0: not ours;
+ *   -1: rolled back meanwhile, so cancelled
+ */
 export async function bury(
   redis: Redis,
   tag: string,
@@ -77,6 +84,29 @@ export async function release(
 ): Promise<Settled> {
   const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reason)]);
   return booleans(await releaseScript(redis, tag, [consumer, ...args]));
+}
+
+/** The booking is not paid yet, or nobody can say: again after `delayMs`. `counts`: the store gave an answer. */
+export async function postpone(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  items: readonly (Claim & { delayMs: number; counts: boolean; reason: string })[],
+): Promise<Settled> {
+  const args = items.flatMap((item) => [...claimOf(item), item.delayMs, item.counts ? 1 : 0, oneLine(item.reason)]);
+  return booleans(await postponeScript(redis, tag, [consumer, ...args]));
+}
+
+/** The booking does not stand. */
+export async function cancel(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  retentionMs: number,
+  items: readonly (Claim & { reason: string })[],
+): Promise<Settled> {
+  const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reason)]);
+  return booleans(await cancelScript(redis, tag, [consumer, retentionMs, ...args]));
 }
 
 function claimOf(claim: Claim): [string, string, string, number] {

@@ -107,7 +107,7 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
       letters.forEach((letter, i) => {
         if (alike[i] === 1) options.onFirstOfItsKind(letter, letter.reason);
       });
-      return alike.map((count) => count > 0);
+      return alike.map((count) => count !== 0);
     }
   }
 }

@@ -69,6 +69,8 @@ const ingressOptions = {
   partitions: 1,
   delayMs: 100,
   dedupTtlMs: DAY_MS,
+  retentionMs: 86_400_000,
+  firstCheckMs: 10_000,
   maxBacklog: 50,
   durability: () => "written" as const,
   log: keepLines().log,

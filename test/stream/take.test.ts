@@ -77,7 +77,7 @@ describe("taking", () => {
     expect(await ranksTaken(10, [6, 3, 1])).toBe("0000001112");
     expect(await ranksTaken(4, [1, 1, 1])).toBe("0120");
     expect(await ranksTaken(3, [0, 0, 0])).toBe("001");
-    expect(await ranksTaken(20, [0, 0, 0])).toBe("111122222222");
+    expect(await ranksTaken(20, [0, 0, 0])).toBe("1111122222222");
   });
 
   test("fills up a quota that its priority cannot use", async () => {

@@ -35,6 +35,8 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
     partitions: 1,
     delayMs: 0,
     dedupTtlMs: 86_400_000,
+    retentionMs: 86_400_000,
+    firstCheckMs: 10_000,
     maxBacklog: 1_000_000,
     durability: () => "fsynced",
     log: lines.log,

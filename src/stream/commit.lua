@@ -1,0 +1,17 @@
+--[[ HELD -> SCHEDULED (a delay was asked for) | QUEUED.
+  KEYS[1] tag   ARGV[1] event id
+  Returns word, message id, state, due (epoch ms); the word is 'committed' (now, or before), 'cancelled' (rolled
+  back, nothing written) or 'not_found'.   Fence: the state; a second commit finds it committed. ]]
+local id = string.match(redis.call('GET', DEDUP .. ARGV[1]) or '', '^(%S+)')
+local m = id and redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'p', 'l') or {}
+if not id then return { 'not_found', '', '', 0 } end
+if not m[1] or m[1] == 'cancelled' then return { 'cancelled', id, 'cancelled', m[2] or 0 } end
+if m[1] ~= 'held' then return { 'committed', id, m[1], m[2] } end
+local delay = tonumber(m[3])
+local state = delay > 0 and 'scheduled' or 'queued'
+redis.call('ZREM', HELD, id)
+if delay > 0 then redis.call('ZADD', DUE, AT + delay, id) else enqueue(m[4], id) end
+move(id, 'held', state, '', 'committed', m[5], { 'd', AT + delay })
+redis.call('HDEL', MESSAGE .. id, 'h', 'w')
+finish()
+return { 'committed', id, state, AT + delay }

@@ -1,0 +1,60 @@
+/* The producer's own transaction decides about its event: commit, rollback, and what nobody decided in time. */
+import type { Redis } from "ioredis";
+import type { Committed, RolledBack } from "../domain/ingress.ts";
+import type { State } from "../domain/lifecycle.ts";
+import checkSource from "./check.lua" with { type: "text" };
+import commitSource from "./commit.lua" with { type: "text" };
+import rollbackSource from "./rollback.lua" with { type: "text" };
+import { script } from "./script.ts";
+
+const commitScript = script("commit", commitSource);
+const rollbackScript = script("rollback", rollbackSource);
+const checkScript = script("check", checkSource, " flags=allow-oom");
+
+/** HELD -> SCHEDULED | QUEUED. Throws RedisAway. */
+export async function commit(redis: Redis, tag: string, eventId: string): Promise<Committed> {
+  const reply = (await commitScript(redis, tag, [eventId])) as [string, string, State, string | number];
+  const [word, messageId, state, dueAt] = reply;
+  if (word === "not_found") return { kind: "not_found" };
+  if (word === "cancelled") return { kind: "cancelled", messageId };
+  return { kind: "committed", messageId, state, dueAt: Number(dueAt) };
+}
+
+/** Anything but SENDING and SENT -> CANCELLED. Throws RedisAway. */
+export async function rollback(
+  redis: Redis,
+  tag: string,
+  eventId: string,
+  messageId: string,
+  { dedupTtlMs, retentionMs }: { dedupTtlMs: number; retentionMs: number },
+): Promise<RolledBack> {
+  const reply = await rollbackScript(redis, tag, [eventId, messageId, dedupTtlMs, retentionMs]);
+  const [kind, id, state] = reply as ["cancelled" | "in_flight" | "too_late", string, State];
+  return { kind, messageId: id, state };
+}
+
+/** A held message whose check-back is due. */
+export interface Undecided {
+  messageId: string;
+  eventId: string;
+  /** How often its booking store was asked, with this time. */
+  asked: number;
+  /** The event, JSON. */
+  json: string;
+}
+
+/** HELD -> HELD: hands out what is due for a check-back, and sets the next one. */
+export async function check(
+  redis: Redis,
+  tag: string,
+  limit: number,
+  delaysMs: readonly number[],
+): Promise<{ undecided: Undecided[]; nextMs: number | undefined }> {
+  const [nextMs, ...rest] = (await checkScript(redis, tag, [limit, ...delaysMs])) as [number, ...(string | number)[]];
+  const undecided: Undecided[] = [];
+  for (let i = 0; i < rest.length; i += 4) {
+    const [messageId, eventId, asked, json] = rest.slice(i, i + 4).map(String) as [string, string, string, string];
+    undecided.push({ messageId, eventId, asked: Number(asked), json });
+  }
+  return { undecided, nextMs: nextMs < 0 ? undefined : nextMs };
+}
