@@ -14,8 +14,9 @@ import { key, tagOf } from "../../src/stream/keys.ts";
 import { heartbeat, reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
-import { bury, defer, lose, release, sent } from "../../src/stream/settle.ts";
+import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/stream/settle.ts";
 import { promote, type Taken, take } from "../../src/stream/take.ts";
+import { check as checkHeld } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -24,6 +25,8 @@ const RUNS = Number(Bun.env["MODEL_RUNS"] ?? 2_000);
 const TAG = tagOf(0);
 const DAY_MS = 86_400_000;
 const MAX_RETRIES = 2;
+const FIRST_CHECK_MS = 60;
+const CHECKS_MS = [FIRST_CHECK_MS, 80, 100];
 const CONSUMERS = ["a", "b", "c"] as const;
 
 /** The scripts read their time here instead of from TIME, so that a test can move it. */
@@ -37,6 +40,12 @@ interface Known {
   dueAt: number;
   laidOut: boolean;
   body: string;
+  /** While held: the delay after a commit, and the times its booking store was asked. */
+  delayMs: number;
+  asked: number;
+  rolledBack: boolean;
+  /** An attempt ended in UNKNOWN: the mail may have left. */
+  mayHaveLeft: boolean;
 }
 
 class Model {
@@ -70,33 +79,40 @@ const ingressOptions = {
   delayMs: 100,
   dedupTtlMs: DAY_MS,
   retentionMs: 86_400_000,
-  firstCheckMs: 10_000,
+  firstCheckMs: FIRST_CHECK_MS,
   maxBacklog: 50,
   durability: () => "written" as const,
   log: keepLines().log,
 };
 
+const ingress = () => createIngress(redis, ingressOptions);
+
 type Step = (model: Model) => Promise<void>;
 
-function post(slot: number, delayMs: number, rank: number, variant: number): Step {
+function post(slot: number, delayMs: number, rank: number, variant: number, hold: boolean): Step {
   return async (model) => {
-    const event = eventWith(`e${slot}`, { delayMs, priority: PRIORITIES[rank] ?? "low" });
+    const event = eventWith(`e${slot}`, { delayMs, priority: PRIORITIES[rank] ?? "low", hold });
     event.data.booking.title = `variant ${variant}`;
     const body = JSON.stringify(event);
-    const posted = await createIngress(redis, ingressOptions).post(event);
+    const posted = await ingress().post(event);
     const known = model.keys.get(event.id);
-    if (known === undefined) {
+    if (known === undefined || known.body === "") {
+      const state = known !== undefined ? "cancelled" : hold ? "held" : delayMs > 0 ? "scheduled" : "queued";
       check(posted.kind === "accepted" && !posted.duplicate, `a first post was ${JSON.stringify(posted)}`);
       if (posted.kind !== "accepted") return;
       model.keys.set(event.id, { messageId: posted.messageId, body });
       model.messages.set(posted.messageId, {
-        state: delayMs > 0 ? "scheduled" : "queued",
+        state,
         attempt: 0,
         attemptsBefore: 0,
         owner: "",
-        dueAt: model.now + delayMs,
+        dueAt: model.now + (hold ? FIRST_CHECK_MS : delayMs),
         laidOut: false,
         body,
+        delayMs,
+        asked: 0,
+        rolledBack: false,
+        mayHaveLeft: false,
       });
     } else if (known.body === body) {
       const state = model.messages.get(known.messageId)?.state;
@@ -152,7 +168,7 @@ const takeSome =
     }
   };
 
-type Way = "sent" | "defer" | "bury" | "resend" | "hold" | "release" | "heartbeat";
+type Way = "sent" | "defer" | "bury" | "resend" | "hold" | "release" | "postpone" | "cancel" | "heartbeat";
 
 /** Settles a belief, as whoever `stranger` says: only the true owner of this very attempt may get through. */
 const settle =
@@ -169,17 +185,29 @@ const settle =
     const written = await {
       sent: () => sent(redis, TAG, consumer, DAY_MS, [{ ...taken, reply: "250 ok" }]),
       defer: () => defer(redis, TAG, consumer, [{ ...taken, delayMs: 50, reason }]),
-      bury: async () => (await bury(redis, TAG, consumer, [{ ...taken, reason }])).map((alike) => alike > 0),
+      bury: async () => (await bury(redis, TAG, consumer, [{ ...taken, reason }])).map((alike) => alike !== 0),
       resend: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: 20, reason }]),
       hold: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: undefined, reason }]),
       release: () => release(redis, TAG, consumer, [{ ...taken, reason }]),
+      postpone: () => postpone(redis, TAG, consumer, [{ ...taken, delayMs: 40, counts: true, reason }]),
+      cancel: () => cancel(redis, TAG, consumer, DAY_MS, [{ ...taken, reason }]),
       heartbeat: () => heartbeat(redis, TAG, consumer, [taken]),
     }[way]();
     check(written[0] === mine, `${way} by ${consumer} was ${written[0]}, it should be ${mine}`);
     if (!mine || way === "heartbeat") return;
     model.claims.splice(model.claims.indexOf(claim), 1);
     m.owner = "";
+    if (way === "resend" || way === "hold") m.mayHaveLeft = true;
     if (way === "sent") m.state = "sent";
+    if (way === "cancel") Object.assign(m, { state: "cancelled", attempt: m.attempt - 1 });
+    if (way === "cancel" || way === "sent") return;
+    if (m.rolledBack) {
+      m.state = "cancelled";
+      return;
+    }
+    if (way === "postpone") {
+      Object.assign(m, { state: "scheduled", attempt: m.attempt - 1, dueAt: model.now + 40, asked: m.asked + 1 });
+    }
     if (way === "defer") Object.assign(m, { state: "deferred", dueAt: model.now + 50 });
     if (way === "bury") Object.assign(m, { state: "dead", laidOut: true });
     if (way === "resend") Object.assign(m, { state: "unknown", dueAt: model.now + 20 });
@@ -202,8 +230,14 @@ const crash =
       const m = model.messages.get(messageId);
       if (m === undefined) throw new Error("reclaimed no message");
       const spent = m.attempt - m.attemptsBefore > MAX_RETRIES;
-      check(fate === (onUnknown === "hold" ? "hold" : spent ? "dead" : "resend"), `its fate was ${fate}`);
+      const expected = m.rolledBack ? "cancelled" : onUnknown === "hold" ? "hold" : spent ? "dead" : "resend";
+      check(fate === expected, `its fate was ${fate}, not ${expected}`);
       m.owner = "";
+      m.mayHaveLeft = true;
+      if (fate === "cancelled") {
+        m.state = "cancelled";
+        continue;
+      }
       m.laidOut = fate !== "resend";
       m.state = fate === "hold" ? "unknown" : fate === "dead" ? "dead" : "queued";
     }
@@ -226,6 +260,47 @@ const person =
     if (act === "edit") m.body = m.body.replace("an@example.com", "other@example.com");
   };
 
+const commitOf =
+  (slot: number): Step =>
+  async (model) => {
+    const answer = await ingress().commit(`e${slot}`);
+    const known = model.keys.get(`e${slot}`);
+    const m = known && model.messages.get(known.messageId);
+    const expected = known === undefined ? "not_found" : !m || m.state === "cancelled" ? "cancelled" : "committed";
+    check(answer.kind === expected, `the commit was ${answer.kind}, not ${expected}`);
+    if (m?.state !== "held") return;
+    Object.assign(m, { state: m.delayMs > 0 ? "scheduled" : "queued", dueAt: model.now + m.delayMs, asked: 0 });
+  };
+
+const rollbackOf =
+  (slot: number): Step =>
+  async (model) => {
+    const eventId = `e${slot}`;
+    const answer = await ingress().rollback(eventId);
+    const known = model.keys.get(eventId);
+    const m = known && model.messages.get(known.messageId);
+    if (known === undefined) model.keys.set(eventId, { messageId: "", body: "" });
+    const left = m?.mayHaveLeft || m?.state === "sent";
+    const expected = left ? "too_late" : m?.state === "sending" ? "in_flight" : "cancelled";
+    check(answer.kind === expected, `the rollback was ${answer.kind}, not ${expected}`);
+    if (m === undefined || m.state === "sent") return;
+    if (m.state === "sending") m.rolledBack = true;
+    else Object.assign(m, { state: "cancelled", laidOut: false });
+  };
+
+const checkBack = (): Step => async (model) => {
+  const { undecided } = await checkHeld(redis, TAG, 100, CHECKS_MS);
+  const ready = [...model.messages].filter(([, m]) => m.state === "held" && m.dueAt <= model.now);
+  check(undecided.length === ready.length, `${undecided.length} checked of ${ready.length} due`);
+  for (const { messageId, asked } of undecided) {
+    const m = model.messages.get(messageId);
+    if (m === undefined) throw new Error("checked no message");
+    m.asked += 1;
+    check(asked === m.asked, `asked ${asked} times, not ${m.asked}`);
+    m.dueAt = m.asked < CHECKS_MS.length ? model.now + (CHECKS_MS[m.asked] ?? 0) : Number.POSITIVE_INFINITY;
+  }
+};
+
 /** The group is destroyed, as a failover or a person might: everything in the streams comes again. */
 const loseGroup = (): Step => async (model) => {
   for (const rank of [0, 1, 2]) await redis.xgroup("DESTROY", key.queue(TAG, rank), "workers").catch(() => {});
@@ -241,22 +316,26 @@ async function invariants(model: Model): Promise<void> {
     for (const [, fields] of await redis.xrange(key.queue(TAG, rank), "-", "+")) see(fields[1] ?? "", "stream");
   }
   for (const id of await redis.zrange(key.due(TAG), "0", "-1")) see(id, "due");
+  for (const id of await redis.zrange(key.held(TAG), "0", "-1")) see(id, "held");
   for (const [, fields] of await redis.xrange(key.dead(TAG), "-", "+")) see(fields[1] ?? "", "dead");
   const expected: Partial<Record<State, string>> = {
     queued: "stream",
     sending: "stream",
     scheduled: "due",
     deferred: "due",
+    held: "held",
     dead: "dead",
   };
   const messages = createMessages(redis, 1);
   for (const [id, m] of model.messages) {
     const place = m.state === "unknown" ? (m.laidOut ? "dead" : "due") : expected[m.state];
-    check((places.get(id) ?? []).join() === (place ?? ""), `${m.state} ${id} is in [${places.get(id)}]`);
+    // A message that is cancelled while queued leaves its stream when somebody comes to take it.
+    const stale = m.state === "cancelled" && places.get(id)?.join() === "stream";
+    check(stale || (places.get(id) ?? []).join() === (place ?? ""), `${m.state} ${id} is in [${places.get(id)}]`);
     places.delete(id);
     const seen = await messages.byId(id);
     check(
-      seen?.state === m.state && seen.attempt === m.attempt,
+      seen?.state === m.state && (seen.attempt === m.attempt || m.rolledBack),
       `${id} is ${seen?.state} ${seen?.attempt}, not ${m.state} ${m.attempt}`,
     );
     check(seen?.timeline.at(-1)?.state === m.state, `the timeline of ${id} ends in ${seen?.timeline.at(-1)?.state}`);
@@ -273,51 +352,94 @@ async function invariants(model: Model): Promise<void> {
   }
 }
 
-const ways: Way[] = ["sent", "defer", "bury", "resend", "hold", "release", "heartbeat"];
+const slots = fc.nat(5);
+const which = fc.nat(7);
+const who = fc.nat(2);
+const ways = fc.constantFrom<Way>(
+  "sent",
+  "defer",
+  "bury",
+  "resend",
+  "hold",
+  "release",
+  "postpone",
+  "cancel",
+  "heartbeat",
+);
+
+interface Named {
+  name: string;
+  run: Step;
+}
+
+function weighted(weight: number, arbitrary: fc.Arbitrary<Named>) {
+  return { weight, arbitrary };
+}
 
 const step = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc
-      .tuple(fc.nat(9), fc.constantFrom(0, 0, 30, 100), fc.nat(2), fc.constantFrom(0, 0, 0, 1))
-      .map(([slot, delayMs, rank, variant]) => ({
-        name: `post e${slot} in ${delayMs} ms, rank ${rank}, variant ${variant}`,
-        run: post(slot, delayMs, rank, variant),
+  weighted(
+    6,
+    fc
+      .record({
+        slot: slots,
+        delayMs: fc.constantFrom(0, 0, 30, 100),
+        rank: fc.nat(2),
+        variant: fc.constantFrom(0, 0, 0, 1),
+        hold: fc.constantFrom(false, false, true),
+      })
+      .map(({ slot, delayMs, rank, variant, hold }) => ({
+        name: `post e${slot}, ${delayMs} ms, rank ${rank}, variant ${variant}${hold ? ", held" : ""}`,
+        run: post(slot, delayMs, rank, variant, hold),
       })),
-  },
-  { weight: 2, arbitrary: fc.constantFrom(10, 50, 200).map((ms) => ({ name: `${ms} ms pass`, run: advance(ms) })) },
-  { weight: 3, arbitrary: fc.constantFrom(1, 100).map((limit) => ({ name: `promote ${limit}`, run: due(limit) })) },
-  {
-    weight: 6,
-    arbitrary: fc
-      .tuple(fc.nat(2), fc.integer({ min: 1, max: 5 }))
-      .map(([who, free]) => ({ name: `${CONSUMERS[who]} takes ${free}`, run: takeSome(who, free) })),
-  },
-  {
-    weight: 8,
-    arbitrary: fc
-      .tuple(fc.nat(20), fc.constantFrom(...ways), fc.constantFrom(false, false, false, true))
-      .map(([which, way, stranger]) => ({
-        name: `${stranger ? "a stranger" : "the taker"} of #${which}: ${way}`,
-        run: settle(which, way, stranger),
+  ),
+  weighted(
+    2,
+    fc.constantFrom(10, 50, 200).map((ms) => ({ name: `${ms} ms pass`, run: advance(ms) })),
+  ),
+  weighted(
+    3,
+    fc.constantFrom(1, 100).map((limit) => ({ name: `promote ${limit}`, run: due(limit) })),
+  ),
+  weighted(
+    2,
+    slots.map((slot) => ({ name: `commit e${slot}`, run: commitOf(slot) })),
+  ),
+  weighted(
+    4,
+    slots.map((slot) => ({ name: `roll back e${slot}`, run: rollbackOf(slot) })),
+  ),
+  weighted(1, fc.constant({ name: "check back", run: checkBack() })),
+  weighted(
+    6,
+    fc.tuple(who, fc.integer({ min: 1, max: 5 })).map(([consumer, free]) => ({
+      name: `${CONSUMERS[consumer]} takes ${free}`,
+      run: takeSome(consumer, free),
+    })),
+  ),
+  weighted(
+    8,
+    fc.tuple(which, ways, fc.constantFrom(false, false, false, true)).map(([claim, way, stranger]) => ({
+      name: `${stranger ? "a stranger" : "the taker"} of #${claim}: ${way}`,
+      run: settle(claim, way, stranger),
+    })),
+  ),
+  weighted(
+    2,
+    fc
+      .tuple(fc.option(who, { nil: undefined }), fc.constantFrom<"resend" | "hold">("resend", "resend", "hold"))
+      .map(([consumer, policy]) => ({
+        name: `crash of ${consumer ?? "all"}, ${policy}`,
+        run: crash(consumer, policy),
       })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(
-        fc.constantFrom(0, 1, 2, undefined),
-        fc.constantFrom("resend" as const, "resend" as const, "hold" as const),
-      )
-      .map(([who, policy]) => ({ name: `crash of ${who ?? "all"}, ${policy}`, run: crash(who, policy) })),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(fc.nat(9), fc.constantFrom("replay" as const, "edit" as const, "drop" as const))
-      .map(([which, act]) => ({ name: `a person: ${act} #${which}`, run: person(which, act) })),
-  },
-  { weight: 1, arbitrary: fc.constant({ name: "the group is lost", run: loseGroup() }) },
+  ),
+  weighted(
+    2,
+    fc.tuple(which, fc.constantFrom<"replay" | "edit" | "drop">("replay", "edit", "drop")).map(([message, act]) => ({
+      name: `a person: ${act} #${message}`,
+      run: person(message, act),
+    })),
+  ),
+  weighted(1, fc.constant({ name: "the group is lost", run: loseGroup() })),
 );
 
 describe("the lifecycle, model-based", () => {
