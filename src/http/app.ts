@@ -10,6 +10,7 @@ import type { DeadLetters, Feed, Messages, Queues } from "../stream/store.ts";
 import { createAuth, requireAdmin } from "./auth.ts";
 import { batchRoutes } from "./batch.ts";
 import { deadRoutes } from "./dead.ts";
+import { decisionRoutes } from "./decisions.ts";
 import { docsRoutes } from "./docs.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
@@ -46,6 +47,7 @@ export function createApp(deps: AppDeps): Hono {
   eventRoutes(app, auth, deps.ingress);
   batchRoutes(app, auth, deps.ingress, deps.log);
 
+  decisionRoutes(app, auth, deps.ingress);
   messageRoutes(app, auth, deps.messages);
   deadRoutes(app, auth, deps.dead, deps.messages);
   queueRoutes(app, auth, deps.queues);

@@ -64,10 +64,6 @@ export async function take(input: unknown, ingress: Ingress): Promise<Taken> {
     return refused(problem("invalid-event", detail, parsed.problems.slice(0, MAX_ERRORS)));
   }
   const { event } = parsed;
-  if (event.options?.hold === true) {
-    const errors = [{ pointer: "/options/hold", detail: "is not supported yet" }];
-    return refused(problem("invalid-event", "One field is wrong.", errors));
-  }
   const posted = await ingress.post(event);
   if (posted.kind !== "accepted") return refused(refusalOf(posted));
   return { ok: true, reply: replyOf(event.id, posted) };

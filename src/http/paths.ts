@@ -16,7 +16,7 @@ const REFUSALS = {
   401: "Credentials are missing or wrong",
   403: "The credentials are good for other routes",
   404: "No such thing",
-  409: "The message is not a dead letter",
+  409: "Its state does not allow that",
   413: "Too large",
   422: "The event's id was used for another event within the dedup window",
   503: "Nothing was done, as far as is known; the same request again is safe",
@@ -27,6 +27,7 @@ const READER = [{ ingestKey: [] }, { adminToken: [] }];
 const ADMIN = [{ adminToken: [] }];
 
 const messageId = z.object({ id: z.string().meta({ example: "msg_01jd8x2v5m7k9q3r6t8w0y2z4a00" }) });
+const eventPath = z.object({ eventId: z.string().meta({ example: "evt_7Q2" }) });
 const queueName = z.object({ name: z.enum(PRIORITIES) });
 
 export const PATHS: ZodOpenApiPathsObject = {
@@ -63,9 +64,37 @@ export const PATHS: ZodOpenApiPathsObject = {
       },
     },
   },
+  "/v1/events/{eventId}/commit": {
+    post: {
+      summary: "Commit a held event",
+      description: "Its mail is sent now, or after the delay that was asked for. Idempotent.",
+      tags: ["events"],
+      security: PRODUCER,
+      requestParams: { path: eventPath },
+      responses: {
+        200: json("Committed, now or before", replies.commitReply),
+        202: json("Kept on the local disk until Redis is back", replies.commitReply),
+        ...refusals(400, 401, 403, 404, 409, 503),
+      },
+    },
+  },
+  "/v1/events/{eventId}/rollback": {
+    post: {
+      summary: "Roll an event back",
+      description: "Wins over everything that has not been handed to the relay, also when it comes before its event.",
+      tags: ["events"],
+      security: PRODUCER,
+      requestParams: { path: eventPath },
+      responses: {
+        200: json("The definitive answer", replies.rollbackReply),
+        202: json("Kept on the local disk until Redis is back", replies.rollbackReply),
+        ...refusals(400, 401, 403, 503),
+      },
+    },
+  },
   "/v1/events/{eventId}": {
     get: read("The message of an event", "messages", READER, replies.messageReply, [404], {
-      path: z.object({ eventId: z.string().meta({ example: "evt_7Q2" }) }),
+      path: eventPath,
     }),
   },
   "/v1/messages": {

@@ -28,6 +28,31 @@ export const acceptedReply = z
   })
   .meta({ id: "Accepted" });
 
+const journaled = z.object({
+  id: messageId,
+  eventId,
+  result: z.literal("journaled"),
+  durability: z.literal("journaled"),
+});
+
+export const commitReply = z.union([
+  z.object({ id: messageId, eventId, result: z.literal("committed"), state, dueAt: instant }),
+  journaled,
+]);
+
+export const rollbackReply = z.union([
+  z.object({
+    id: messageId,
+    eventId,
+    result: z.enum(["cancelled", "in_flight", "too_late"]).meta({
+      description:
+        "`cancelled`: no mail has left, none will. `in_flight`: an attempt is under way, no other one follows. `too_late`: the mail has left, or may have.",
+    }),
+    state,
+  }),
+  journaled,
+]);
+
 export const problemReply = z
   .object({
     type: z.string().meta({ examples: PROBLEM_KINDS.map(typeOf) }),
@@ -113,6 +138,8 @@ export const transitionData = z
 export const statusReply = z.object({ status: z.enum(["ok", "ready"]) });
 
 export type AcceptedReply = z.infer<typeof acceptedReply>;
+export type CommitReply = z.infer<typeof commitReply>;
+export type RollbackReply = z.infer<typeof rollbackReply>;
 export type MessageReply = z.infer<typeof messageReply>;
 export type BulkReply = z.infer<typeof bulkReply>;
 export type TransitionData = z.infer<typeof transitionData>;

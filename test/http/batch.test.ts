@@ -64,7 +64,7 @@ describe("a batch", () => {
 
   test("points into the event, not into the batch", async () => {
     const results = await resultsOf(
-      await post(harness().app, PATH, [{ ...event(), options: { hold: true } }, 1, null, []]),
+      await post(harness().app, PATH, [{ ...event(), options: { hold: 1 } }, 1, null, []]),
     );
     expect(results.map(({ errors }) => errors?.[0]?.pointer)).toEqual(["/options/hold", "", "", ""]);
   });

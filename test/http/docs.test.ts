@@ -24,6 +24,8 @@ describe("the OpenAPI document", () => {
       [
         "POST /v1/events",
         "POST /v1/events/batch",
+        "POST /v1/events/{eventId}/commit",
+        "POST /v1/events/{eventId}/rollback",
         "GET /v1/events/{eventId}",
         "GET /v1/messages",
         "GET /v1/messages/{id}",

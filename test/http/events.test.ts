@@ -62,20 +62,6 @@ describe("posting an event", () => {
     }
     expect(h.logged).toEqual([]);
   });
-
-  test("refuses hold, which is not supported yet", async () => {
-    const { app, posted } = harness();
-    const response = await post(
-      app,
-      PATH,
-      event((e) => {
-        e.options.hold = true;
-      }),
-    );
-    expect(response.status).toBe(400);
-    expect((await problemOf(response)).errors).toEqual([{ pointer: "/options/hold", detail: "is not supported yet" }]);
-    expect(posted).toEqual([]);
-  });
 });
 
 describe("a body that is no event", () => {

@@ -2,7 +2,7 @@
 import type { Hono } from "hono";
 import pino from "pino";
 import type { Event } from "../../src/domain/event.ts";
-import type { Posted } from "../../src/domain/ingress.ts";
+import type { Committed, Posted, RolledBack } from "../../src/domain/ingress.ts";
 import { type Message, STATES, type State } from "../../src/domain/lifecycle.ts";
 import { type AppDeps, createApp } from "../../src/http/app.ts";
 import type { DeadQuery, Edit, MessageQuery, QueueDepth, Transition } from "../../src/stream/store.ts";
@@ -81,6 +81,8 @@ export interface Harness {
   posted: Event[];
   /** What the next posts are answered with; by default they are accepted. */
   answer: (event: Event) => Posted | Promise<Posted>;
+  commit: (eventId: string) => Committed;
+  rollback: (eventId: string) => RolledBack;
   messages: Message[];
   asked: (MessageQuery | DeadQuery)[];
   replays: [string, Edit][];
@@ -99,6 +101,8 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
   const self: Omit<Harness, "app" | "deps"> = {
     posted: [],
     answer: accepted,
+    commit: () => ({ kind: "committed", messageId: "msg_1", state: "queued", dueAt: 0 }),
+    rollback: () => ({ kind: "cancelled", messageId: "msg_1", state: "cancelled" }),
     messages: [],
     asked: [],
     replays: [],
@@ -114,6 +118,8 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
         self.posted.push(event);
         return self.answer(event);
       },
+      commit: async (eventId) => self.commit(eventId),
+      rollback: async (eventId) => self.rollback(eventId),
     },
     messages: {
       byId: async (id) => byId(id),

@@ -1,0 +1,65 @@
+/* POST /v1/events/:eventId/commit and /rollback: the producer's transaction has ended, one way or the other. */
+import type { Context, Hono } from "hono";
+import type { Committed, Ingress, RolledBack } from "../domain/ingress.ts";
+import type { Auth } from "./auth.ts";
+import { MAX_EVENT_BYTES, readPosted } from "./events.ts";
+import { problem, refuse } from "./problem.ts";
+import type { CommitReply, RollbackReply } from "./schemas.ts";
+
+export function decisionRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
+  app.post("/v1/events/:eventId/commit", async (c) => {
+    const eventId = c.req.param("eventId");
+    return (await refusalOf(c, auth)) ?? committed(eventId, await ingress.commit(eventId));
+  });
+  app.post("/v1/events/:eventId/rollback", async (c) => {
+    const eventId = c.req.param("eventId");
+    return (await refusalOf(c, auth)) ?? rolledBack(eventId, await ingress.rollback(eventId));
+  });
+}
+
+/** The body, signed or not, means nothing: it is read for its signature. */
+async function refusalOf(c: Context, auth: Auth): Promise<Response | undefined> {
+  const eventId = c.req.param("eventId") ?? "";
+  if (!/^[\x21-\x7e]{1,128}$/.test(eventId)) {
+    return refuse(problem("invalid-request", "An event id is 1 to 128 printable ASCII characters without spaces."));
+  }
+  const body = await readPosted(c, auth, MAX_EVENT_BYTES);
+  return body.ok ? undefined : refuse(body.problem);
+}
+
+function committed(eventId: string, answer: Committed): Response {
+  switch (answer.kind) {
+    case "committed": {
+      const { messageId: id, state, dueAt } = answer;
+      const reply: CommitReply = { id, eventId, result: "committed", state, dueAt: new Date(dueAt).toISOString() };
+      return Response.json(reply);
+    }
+    case "journaled": {
+      const reply: CommitReply = { id: answer.messageId, eventId, result: "journaled", durability: "journaled" };
+      return Response.json(reply, { status: 202 });
+    }
+    case "cancelled":
+      return refuse(problem("rolled-back", `${answer.messageId} was cancelled before; no mail will leave.`));
+    case "not_found":
+      return refuse(problem("not-found", "There is no event with this id, or its dedup window has passed."));
+    case "unavailable":
+      return refuse(problem("unavailable", `${answer.reason}. The same request again is safe.`));
+  }
+}
+
+function rolledBack(eventId: string, answer: RolledBack): Response {
+  switch (answer.kind) {
+    case "cancelled":
+    case "in_flight":
+    case "too_late": {
+      const reply: RollbackReply = { id: answer.messageId, eventId, result: answer.kind, state: answer.state };
+      return Response.json(reply);
+    }
+    case "journaled": {
+      const reply: RollbackReply = { id: answer.messageId, eventId, result: "journaled", durability: "journaled" };
+      return Response.json(reply, { status: 202 });
+    }
+    case "unavailable":
+      return refuse(problem("unavailable", `${answer.reason}. The same request again is safe.`));
+  }
+}

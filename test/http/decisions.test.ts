@@ -1,0 +1,76 @@
+import { describe, expect, test } from "bun:test";
+import type { Committed, RolledBack } from "../../src/domain/ingress.ts";
+import { harness } from "./support.ts";
+
+const KEYED = { authorization: "Bearer ingest-key-one" };
+
+async function decide(path: string, answer: Partial<{ commit: Committed; rollback: RolledBack }>, headers = KEYED) {
+  const self = harness();
+  const asked: string[] = [];
+  const { commit, rollback } = answer;
+  const noted =
+    <T>(answer: T) =>
+    (eventId: string) => {
+      asked.push(eventId);
+      return answer;
+    };
+  if (commit) self.commit = noted(commit);
+  if (rollback) self.rollback = noted(rollback);
+  const response = await self.app.request(path, { method: "POST", headers });
+  return {
+    status: response.status,
+    asked,
+    retryAfter: response.headers.get("retry-after"),
+    body: await response.json(),
+  };
+}
+
+describe("a commit", () => {
+  const cases: [Committed, number, Record<string, unknown>][] = [
+    [
+      { kind: "committed", messageId: "msg_1", state: "queued", dueAt: 0 },
+      200,
+      { result: "committed", state: "queued" },
+    ],
+    [{ kind: "journaled", messageId: "msg_1" }, 202, { result: "journaled", durability: "journaled" }],
+    [{ kind: "cancelled", messageId: "msg_1" }, 409, { type: "urn:postpaid:problem:rolled-back" }],
+    [{ kind: "not_found" }, 404, { type: "urn:postpaid:problem:not-found" }],
+    [{ kind: "unavailable", reason: "Redis is away" }, 503, { type: "urn:postpaid:problem:unavailable" }],
+  ];
+  for (const [commit, status, fields] of cases) {
+    test(`that is ${commit.kind} is answered ${status}`, async () => {
+      const seen = await decide("/v1/events/evt_1/commit", { commit });
+      expect(seen).toMatchObject({ status, asked: ["evt_1"], body: fields });
+      expect(seen.retryAfter).toBe(status === 503 ? "2" : null);
+    });
+  }
+});
+
+describe("a rollback", () => {
+  const cases: [RolledBack, number, Record<string, unknown>][] = [
+    [{ kind: "cancelled", messageId: "msg_1", state: "cancelled" }, 200, { result: "cancelled", state: "cancelled" }],
+    [{ kind: "in_flight", messageId: "msg_1", state: "sending" }, 200, { result: "in_flight", state: "sending" }],
+    [{ kind: "too_late", messageId: "msg_1", state: "sent" }, 200, { result: "too_late", state: "sent" }],
+    [{ kind: "journaled", messageId: "msg_1" }, 202, { result: "journaled", durability: "journaled" }],
+    [{ kind: "unavailable", reason: "Redis is away" }, 503, { type: "urn:postpaid:problem:unavailable" }],
+  ];
+  for (const [rollback, status, fields] of cases) {
+    test(`that is ${rollback.kind} is answered ${status}`, async () => {
+      expect(await decide("/v1/events/evt_1/rollback", { rollback })).toMatchObject({ status, body: fields });
+    });
+  }
+});
+
+describe("either", () => {
+  for (const verb of ["commit", "rollback"]) {
+    test(`${verb} without an ingest key is 401, and decides nothing`, async () => {
+      const seen = await decide(`/v1/events/evt_1/${verb}`, {}, { authorization: "Bearer nonsense" });
+      expect(seen).toMatchObject({ status: 401, asked: [] });
+    });
+
+    test(`${verb} of what cannot be an event's id is 400`, async () => {
+      expect((await decide(`/v1/events/${"x".repeat(129)}/${verb}`, {})).status).toBe(400);
+      expect((await decide(`/v1/events/a%0d%0ab/${verb}`, {})).status).toBe(400);
+    });
+  }
+});
