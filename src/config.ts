@@ -145,6 +145,18 @@ export const SETTINGS = {
     365 * DAY_MS,
     "How long a sent or cancelled message can be looked up, ms; at least DEDUP_TTL_MS.",
   ),
+  JOURNAL_MAX_BYTES: integer(
+    256 * 1024 * 1024,
+    0,
+    1_000_000_000_000,
+    "Room on the local disk for what Redis cannot take, bytes; when that is full too, posts are refused with 503.",
+  ),
+  BOOKING_MAX_ASKS: integer(
+    24,
+    1,
+    10_000,
+    "How often the booking store may answer pending or not found before a message is dead; asked at the times of CHECK_BACKS.",
+  ),
   MAX_BACKLOG: integer(
     5_000_000,
     1,

@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Event } from "./domain/event.ts";
 import type { Ingress, Posted } from "./domain/ingress.ts";
 import { STATES } from "./domain/lifecycle.ts";
+import type { JournalStats } from "./journal/journal.ts";
 import type { Queues } from "./stream/store.ts";
 
 export interface Metrics {
@@ -12,7 +13,7 @@ export interface Metrics {
   counted(ingress: Ingress): Ingress;
 }
 
-export function createMetrics(queues: Queues): Metrics {
+export function createMetrics(queues: Queues, journal: () => JournalStats): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -54,6 +55,27 @@ export function createMetrics(queues: Queues): Metrics {
     registers,
   });
 
+  const journalEntries = new Gauge({
+    name: "postpaid_journal_entries",
+    help: "Events and decisions on the local disk that Redis has not taken yet; rejected: that it never can.",
+    labelNames: ["kind"],
+    registers,
+  });
+  const journalBytes = new Gauge({ name: "postpaid_journal_bytes", help: "Size of what is journaled.", registers });
+  const journalAge = new Gauge({
+    name: "postpaid_journal_oldest_seconds",
+    help: "Age of the oldest journaled entry; 0 when there is none.",
+    registers,
+  });
+
+  function readJournal(): void {
+    const { depth, rejected, bytes, oldestAt } = journal();
+    journalEntries.set({ kind: "waiting" }, depth);
+    journalEntries.set({ kind: "rejected" }, rejected);
+    journalBytes.set(bytes);
+    journalAge.set(oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1_000);
+  }
+
   async function readRedis(): Promise<void> {
     const [counts, depths] = await Promise.all([queues.counts(), queues.depths()]);
     transitions.reset();
@@ -74,14 +96,15 @@ export function createMetrics(queues: Queues): Metrics {
         () => 1,
         () => 0,
       );
+      readJournal();
       redisUp.set(up);
       if (up === 0) for (const stale of [messages, queued, sending, paused]) stale.reset();
       return registry.metrics();
     },
     counted: (ingress) => ({
       ...ingress,
-      async post(event: Event) {
-        const posted = await ingress.post(event);
+      async post(event: Event, acceptedAt?: number) {
+        const posted = await ingress.post(event, acceptedAt);
         posts.inc({ result: resultOf(posted) });
         return posted;
       },

@@ -8,7 +8,11 @@ import type { Logger } from "pino";
 import { type Config, ConfigError } from "./config.ts";
 import type { Durability } from "./domain/ingress.ts";
 import { createApp } from "./http/app.ts";
+import { createFallback } from "./journal/fallback.ts";
+import { openJournal } from "./journal/journal.ts";
 import { type DirectoryLock, lockDirectory } from "./journal/lock.ts";
+import { openOutbox } from "./journal/outbox.ts";
+import { openRollbackReader } from "./journal/reader.ts";
 import { keptSecret } from "./journal/secret.ts";
 import { startCatcher } from "./mail/catcher.ts";
 import { createRenderer } from "./mail/render.ts";
@@ -21,6 +25,8 @@ import { socketPathOf, startEmbeddedRedis } from "./stream/embedded.ts";
 import { RedisAway } from "./stream/fault.ts";
 import { createFeed } from "./stream/feed.ts";
 import { createIngress } from "./stream/ingress.ts";
+import { partitionOf } from "./stream/keys.ts";
+import { messageIdOf } from "./stream/messageId.ts";
 import { createMessages } from "./stream/messages.ts";
 import { createQueues } from "./stream/queues.ts";
 import { startWorkerChild } from "./worker/child.ts";
@@ -65,8 +71,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
   await refreshDurability();
 
   const queues = createQueues(redis, config.PARTITIONS);
-  const metrics = createMetrics(queues);
-  const ingress = createIngress(redis, {
+  const metrics = createMetrics(queues, () => journal.stats());
+  const stream = createIngress(redis, {
     partitions: config.PARTITIONS,
     delayMs: config.DELAY_MS,
     dedupTtlMs: config.DEDUP_TTL_MS,
@@ -76,13 +82,27 @@ export async function startService(config: Config, host: Host): Promise<Running 
     durability: () => durability,
     log,
   });
+  const journal = openJournal(config.DATA_DIR, config.JOURNAL_MAX_BYTES, log);
+  const ingress = createFallback({
+    inner: stream,
+    journal,
+    messageIdOf: (eventId) => messageIdOf(eventId, partitionOf(eventId, config.PARTITIONS)),
+    delayMs: config.DELAY_MS,
+    firstCheckMs: config.CHECK_BACKS[0] ?? 0,
+    log,
+    now: Date.now,
+    random: Math.random,
+  });
   const app = createApp({
     ingress: metrics.counted(ingress),
     messages: createMessages(redis, config.PARTITIONS),
     dead: createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS),
     queues,
     feed: createFeed(() => open(address, "blocking", log), config.PARTITIONS),
-    ready: () => writeFault(redis).catch((error: unknown) => (error instanceof Error ? error.message : String(error))),
+    async ready() {
+      if (journal.stats().bytes < config.JOURNAL_MAX_BYTES) return undefined;
+      return writeFault(redis).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+    },
     ingestKeys: config.INGEST_KEYS ?? [keptSecret(config.DATA_DIR, "ingest.key", "ppi_")],
     adminToken: config.ADMIN_TOKEN ?? keptSecret(config.DATA_DIR, "admin.token", "ppa_"),
     log,
@@ -103,6 +123,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
       await server.stop(true);
       await child?.stop(deadlineMs + CHILD_GRACE_MS);
       clearInterval(durabilityTimer);
+      await ingress.stop();
+      journal.close();
       redis.disconnect();
       await embedded?.stop();
       lock.release();
@@ -123,6 +145,8 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
       : undefined;
   const smtpUrl = config.SMTP_URL ?? `smtp://127.0.0.1:${catcher?.port}`;
 
+  const outbox = openOutbox(config.DATA_DIR, log);
+  const rollbacks = openRollbackReader(config.DATA_DIR);
   let stopping = false;
   const start = async (): Promise<Worker | undefined> => {
     while (!stopping) {
@@ -135,6 +159,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           consumer: keptSecret(config.DATA_DIR, "worker.id", "worker-").slice(0, 23),
           concurrency: config.CONCURRENCY,
           leaseMs: config.LEASE_MS,
+          dedupTtlMs: config.DEDUP_TTL_MS,
           retentionMs: config.RETENTION_MS,
           priorityOrder: config.PRIORITY_ORDER,
           policy: {
@@ -144,6 +169,9 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           },
           render: createRenderer({ from: config.MAIL_FROM }),
           mailer: createMailer({ smtpUrl, from: config.MAIL_FROM, maxConnections: config.CONCURRENCY }),
+          booking: { store: undefined, delaysMs: config.CHECK_BACKS, maxAsks: config.BOOKING_MAX_ASKS },
+          outbox,
+          isRolledBack: rollbacks.isRolledBack,
           log,
           random: Math.random,
         });
@@ -162,6 +190,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
       stopping = true;
       await (await started)?.stop(deadlineMs);
       redis.disconnect();
+      rollbacks.close();
       await catcher?.stop();
       lock.release();
     },

@@ -50,7 +50,8 @@ export type RolledBack =
 
 /** Where events are taken in, and decided. */
 export interface Ingress {
-  post(event: Event): Promise<Posted>;
+  /** @param acceptedAt epoch ms, when it was accepted before it came here: its delay began then */
+  post(event: Event, acceptedAt?: number): Promise<Posted>;
   commit(eventId: string): Promise<Committed>;
   rollback(eventId: string): Promise<RolledBack>;
 }

@@ -62,6 +62,7 @@ function kindOf(error: SmtpError, phase: Phase): "relay_fault" | "permanent" | "
   }
   // Refused by nodemailer before anything was written, as a mail over the relay's SIZE is.
   if ((code === "EENVELOPE" || code === "EMESSAGE") && reply === undefined) return "permanent";
+  // biome-ignore lint/nursery/useExhaustiveSwitchCases: "opening" has left above, which the compiler knows
   switch (phase) {
     case "envelope":
       return "relay_fault";

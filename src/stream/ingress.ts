@@ -2,12 +2,12 @@
  * Posts that arrive in one turn of the event loop travel as one script call per partition.
  * An answer that was lost is asked for again by posting again: the idempotency key finds the first one.
  */
-import { createHash } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { EVENT_TYPES, type Event } from "../domain/event.ts";
+import type { Event } from "../domain/event.ts";
 import type { Durability, Ingress, Posted } from "../domain/ingress.ts";
-import { PRIORITIES, type State } from "../domain/lifecycle.ts";
+import type { State } from "../domain/lifecycle.ts";
+import { planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { RedisAway } from "./fault.ts";
 import { bucketOf, partitionOf, tagOf } from "./keys.ts";
@@ -39,6 +39,7 @@ export interface IngressOptions {
 
 interface Waiting {
   event: Event;
+  acceptedAt: number | undefined;
   resolve: (posted: Posted) => void;
   reject: (error: unknown) => void;
 }
@@ -58,7 +59,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     calls += 1;
     try {
       const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
-      for (const { event } of batch) addArguments(args, event, partition, options);
+      for (const posted of batch) addArguments(args, posted, partition, options);
       const reply = (await enqueue(redis, tagOf(partition), args)) as (string | number)[];
       const durability = options.durability();
       batch.forEach(({ event, resolve }, i) => {
@@ -80,12 +81,12 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   }
 
   return {
-    post(event) {
+    post(event, acceptedAt) {
       return new Promise((resolve, reject) => {
         if (waiting.every((queue) => queue.length === 0)) setImmediate(flush);
         const partition = partitionOf(event.id, options.partitions);
         while (waiting.length <= partition) waiting.push([]);
-        waiting[partition]?.push({ event, resolve, reject });
+        waiting[partition]?.push({ event, acceptedAt, resolve, reject });
       });
     },
     async commit(eventId) {
@@ -117,22 +118,20 @@ function refuse(batch: readonly Waiting[], reason: string): void {
   for (const { resolve } of batch) resolve({ kind: "unavailable", reason });
 }
 
-function addArguments(args: (string | number)[], event: Event, partition: number, options: IngressOptions): void {
-  const type = EVENT_TYPES.get(event.type);
-  const json = JSON.stringify(event);
-  const held = event.options?.hold === true;
-  // A commit says what the default delay only hopes for, so after it only a delay that was asked for counts.
-  const delayMs = event.options?.delayMs ?? (held ? 0 : (type?.delayMs ?? options.delayMs));
+function addArguments(args: (string | number)[], posted: Waiting, partition: number, options: IngressOptions): void {
+  const { event, acceptedAt } = posted;
+  const plan = planOf(event, options.delayMs);
+  const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, Date.now() - acceptedAt);
   args.push(
     messageIdOf(event.id, partition),
     event.id,
-    createHash("sha256").update(json).digest("base64url").slice(0, 22),
-    PRIORITIES.indexOf(event.options?.priority ?? type?.priority ?? "default"),
-    delayMs,
-    held ? options.firstCheckMs : -1,
+    plan.bodyHash,
+    plan.rank,
+    plan.held ? plan.delayMs : Math.max(0, plan.delayMs - elapsedMs),
+    plan.held ? options.firstCheckMs : -1,
     bucketOf("booking", event.data.booking.id),
     bucketOf("recipient", event.data.customer.email),
-    json,
+    plan.json,
   );
 }
 

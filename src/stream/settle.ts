@@ -1,6 +1,7 @@
 /* The ways out of SENDING, each for many messages of one partition at once. */
 import type { Redis } from "ioredis";
 import { fingerprint } from "../domain/outcome.ts";
+import attestSource from "./attest.lua" with { type: "text" };
 import burySource from "./bury.lua" with { type: "text" };
 import cancelSource from "./cancel.lua" with { type: "text" };
 import deferSource from "./defer.lua" with { type: "text" };
@@ -15,6 +16,7 @@ import type { Claim } from "./take.ts";
 const DRAINS = " flags=allow-oom";
 const sentScript = script("sent", sentSource, DRAINS);
 const deferScript = script("defer", deferSource, DRAINS);
+const attestScript = script("attest", attestSource, DRAINS);
 const buryScript = script("bury", burySource, DRAINS);
 const loseScript = script("lose", loseSource, DRAINS);
 const postponeScript = script("postpone", postponeSource, DRAINS);
@@ -107,6 +109,18 @@ export async function cancel(
 ): Promise<Settled> {
   const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reason)]);
   return booleans(await cancelScript(redis, tag, [consumer, retentionMs, ...args]));
+}
+
+/** The relay took this attempt, which the message has lost meanwhile. False: another one is under way, or ended it. */
+export async function attest(
+  redis: Redis,
+  tag: string,
+  messageId: string,
+  attempt: number,
+  reply: string,
+  retentionMs: number,
+): Promise<boolean> {
+  return (await attestScript(redis, tag, [messageId, attempt, oneLine(reply), retentionMs])) === 1;
 }
 
 function claimOf(claim: Claim): [string, string, string, number] {

@@ -1,6 +1,7 @@
 --[[ QUEUED -> SENDING, for as many as the worker can begin at once. The attempt is recorded before it is tried.
   KEYS[1] tag   ARGV[1] consumer   ARGV[2] at most so many   ARGV[3..5] of these, first, for each rank
-  Returns 6 for each message: rank, entry id, message id, attempt, attempts before the last replay, event JSON.
+  Returns 7 for each message: rank, entry id, message id, attempt, attempts before the last replay,
+    times that the booking store was asked in vain, event JSON.
   Fence: the state. An entry whose message is not QUEUED is never handed out: cancelled, settled or replayed
   ones leave the stream, one that is being sent (the group was lost and made anew) goes back to its owner.
   An entry without a message is laid out as a dead letter, so that it cannot go round. ]]
@@ -32,13 +33,13 @@ local function take(rank, count)
   for _, pair in ipairs(entries) do
     local entry, fields = pair[1], pair[2] or {}
     local id = fields[1] == 'm' and fields[2] or ''
-    local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o')
+    local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o', 'w')
     if m[1] == 'queued' then
       local attempt = tonumber(m[2]) + 1
       move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', consumer })
       local n = #result
       result[n + 1], result[n + 2], result[n + 3] = rank, entry, id
-      result[n + 4], result[n + 5], result[n + 6] = attempt, m[3] or 0, m[4]
+      result[n + 4], result[n + 5], result[n + 6], result[n + 7] = attempt, m[3] or 0, m[7] or 0, m[4]
       free = free - 1
     elseif not m[1] then
       poison(rank, entry, fields)

@@ -21,6 +21,8 @@ export interface Claim {
 export interface Taken extends Claim {
   /** Attempts before the last replay: they do not count against the retries. */
   attemptsBefore: number;
+  /** How often the booking store was asked about it in vain. */
+  askedInVain: number;
   /** The event, JSON. */
   json: string;
 }
@@ -38,7 +40,7 @@ export async function take(
 ): Promise<Taken[]> {
   const reply = (await takeScript(redis, tag, [consumer, free, ...quotas])) as (string | number)[];
   const taken: Taken[] = [];
-  for (let i = 0; i < reply.length; i += 6) {
+  for (let i = 0; i < reply.length; i += 7) {
     taken.push({
       tag,
       rank: String(reply[i]),
@@ -46,7 +48,8 @@ export async function take(
       messageId: String(reply[i + 2]),
       attempt: Number(reply[i + 3]),
       attemptsBefore: Number(reply[i + 4]),
-      json: String(reply[i + 5]),
+      askedInVain: Number(reply[i + 5]),
+      json: String(reply[i + 6]),
     });
   }
   return taken;

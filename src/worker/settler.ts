@@ -5,7 +5,8 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { bury, defer, lose, release, sent } from "../stream/settle.ts";
+import type { Outbox } from "../journal/outbox.ts";
+import { attest, bury, cancel, defer, lose, postpone, release, sent } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
 import type { Settlement } from "./attempt.ts";
 
@@ -30,6 +31,7 @@ export interface SettlerOptions {
   redis: Redis;
   consumer: string;
   retentionMs: number;
+  outbox: Outbox;
   log: Logger;
   /** The first dead letter with its fingerprint. */
   onFirstOfItsKind: (taken: Taken, reason: string) => void;
@@ -56,11 +58,14 @@ export function createSettler(options: SettlerOptions): Settler {
   }
 
   async function write(batch: Item[]): Promise<void> {
+    const facts = claims(batch, "sent");
+    if (facts.length > 0) options.outbox.record(facts);
     for (let failures = 0; !abandoned; failures++) {
       try {
         const written = await call(batch, options);
         if (away) log.warn("settlements are written again");
         away = false;
+        options.outbox.forget(facts);
         batch.forEach((item, i) => {
           item.resolve(written[i] ?? false);
         });
@@ -93,12 +98,24 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
   if (first === undefined) return [];
   const { tag } = first.taken;
   switch (first.settlement.kind) {
-    case "sent":
-      return sent(redis, tag, consumer, options.retentionMs, claims(batch, "sent"));
+    case "sent": {
+      const mails = claims(batch, "sent");
+      const written = await sent(redis, tag, consumer, options.retentionMs, mails);
+      // Lost to another worker meanwhile: where that has not begun to send it again, it need not.
+      return Promise.all(
+        mails.map(
+          (mail, i) => written[i] || attest(redis, tag, mail.messageId, mail.attempt, mail.reply, options.retentionMs),
+        ),
+      );
+    }
     case "deferred":
       return defer(redis, tag, consumer, claims(batch, "deferred"));
     case "unknown":
       return lose(redis, tag, consumer, claims(batch, "unknown"));
+    case "postponed":
+      return postpone(redis, tag, consumer, claims(batch, "postponed"));
+    case "cancelled":
+      return cancel(redis, tag, consumer, options.retentionMs, claims(batch, "cancelled"));
     case "released":
       return release(redis, tag, consumer, claims(batch, "released"));
     case "dead": {

@@ -1,6 +1,7 @@
 /*
  * The worker:
- *   1. settles the past: entries of its own name are from a life that ended, it reclaims them at once
+ *   1. settles the past: what the relay took and Redis was not told; then entries of its own name, which are from
+ *      a life that ended, are reclaimed at once
  *   2. promotes what is due, takes what is queued, attempts it, settles it
  *   3. keeps its leases alive, reclaims the entries of workers that are gone, tidies up
  *   4. stops in three steps: quiet (takes nothing more) -> deadline (what is in flight may end) -> what is
@@ -10,12 +11,15 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { RetryPolicy } from "../domain/outcome.ts";
+import type { Outbox } from "../journal/outbox.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
 import { tagOf } from "../stream/keys.ts";
 import { reclaim } from "../stream/lease.ts";
 import { eventOf } from "../stream/record.ts";
+import { attest, sent } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
-import { attempt, type Settlement } from "./attempt.ts";
+import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
+import { startChecker } from "./checker.ts";
 import { createCircuit } from "./circuit.ts";
 import { logReclaimed, startHeart, startJanitor, startPromoter, startReclaimer } from "./keepers.ts";
 import { createDealer } from "./priorities.ts";
@@ -35,11 +39,16 @@ export interface WorkerOptions {
   consumer: string;
   concurrency: number;
   leaseMs: number;
+  dedupTtlMs: number;
   retentionMs: number;
   priorityOrder: "weighted" | "strict";
   policy: RetryPolicy;
   render: (event: Event, messageId: string) => Mail;
   mailer: Mailer;
+  booking: BookingPolicy;
+  outbox: Outbox;
+  /** A rollback that Redis has not been told yet. */
+  isRolledBack: (eventId: string) => boolean;
   log: Logger;
   random: () => number;
 }
@@ -56,6 +65,7 @@ const LAST_SETTLEMENTS_MS = 1_000;
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, consumer, log, policy, mailer } = options;
   const tags = Array.from({ length: options.partitions }, (_, partition) => tagOf(partition));
+  await settleThePast(options);
   for (const tag of tags) logReclaimed(await reclaim(redis, tag, { of: consumer }, 0, policy), log);
 
   const circuit = createCircuit(
@@ -67,6 +77,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     redis,
     consumer,
     retentionMs: options.retentionMs,
+    outbox: options.outbox,
     log,
     onFirstOfItsKind: (taken, reason) => log.error({ messageId: taken.messageId, reason }, "dead letter of a new kind"),
   });
@@ -98,6 +109,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     startPromoter(redis, tags, log),
     startHeart(redis, consumer, () => [...taker.inFlight.values()], options.leaseMs, log),
     startReclaimer(redis, tags, consumer, options.leaseMs, policy, log),
+    startChecker({ ...options, tags }),
     startJanitor(redis, tags, log),
   ];
 
@@ -110,10 +122,23 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       mailer.abort();
       await Promise.race([taker.idle(), Bun.sleep(LAST_SETTLEMENTS_MS)]);
       settler.abandon();
+      options.outbox.close();
       await Promise.all(keepers.map((keeper) => keeper.stop()));
       log.info({ leftInFlight: taker.inFlight.size }, "worker stopped");
     },
   };
+}
+
+/** Facts of an earlier life: the mail has left, whatever Redis thinks of the message. */
+async function settleThePast({ redis, consumer, outbox, retentionMs, log }: WorkerOptions): Promise<void> {
+  const facts = outbox.left();
+  for (const fact of facts) {
+    const { tag, messageId, attempt, reply } = fact;
+    const [written] = await sent(redis, tag, consumer, retentionMs, [fact]);
+    const settled = written || (await attest(redis, tag, messageId, attempt, reply, retentionMs));
+    if (settled) log.warn({ messageId, attempt, reply }, "message sent, settled after a restart");
+  }
+  outbox.forget(facts);
 }
 
 const LOG_LINES = {
@@ -122,6 +147,8 @@ const LOG_LINES = {
   dead: "message dead",
   unknown: "message unknown",
   released: "message released",
+  postponed: "message postponed",
+  cancelled: "message cancelled",
 } as const;
 
 function logSettled(

@@ -37,7 +37,7 @@ const refunded = {
 };
 
 /** A copy of `event` with `value` at a JSON Pointer; undefined takes the field out. */
-function put(event: object, pointer: string, value: unknown): unknown {
+function put(event: object, pointer: string, value: unknown): object {
   const copy = structuredClone(event) as Record<string, unknown>;
   const path = pointer.split("/").slice(1);
   const last = path.pop() as string;

@@ -39,7 +39,7 @@ function freePort(): number {
 
 beforeAll(async () => {
   const port = freePort();
-  server = await startRedis("--cluster-enabled", "yes", "--port", String(port), "--appendonly", "no");
+  server = await startRedis("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--port", String(port));
   address = { kind: "cluster", hosts: [{ host: "127.0.0.1", port }] };
   await server.raw.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
   await until("the cluster is up", async () => String(await server.raw.cluster("INFO")).includes("cluster_state:ok"));
@@ -64,6 +64,8 @@ async function post(redis: Redis, count: number, delayMs = 0): Promise<string[]>
     partitions: PARTITIONS,
     delayMs,
     dedupTtlMs: DAY_MS,
+    retentionMs: DAY_MS,
+    firstCheckMs: 10_000,
     maxBacklog: 1_000,
     durability: () => "written",
     log: keepLines().log,
@@ -135,7 +137,7 @@ describe("a cluster", () => {
 
   test("says how durable it is, and whether it can take a write", async () => {
     const redis = await open("ingress");
-    expect(await readDurability(redis)).toBe("volatile");
+    expect(await readDurability(redis)).toBe("fsynced");
     expect(await writeFault(redis)).toBeUndefined();
   });
 });

@@ -216,7 +216,7 @@ describe("a Redis that must not take writes", () => {
       const one = await ingress.post(eventWith("evt_1"));
       return one.kind === "unavailable" && one.reason.includes("BUSY") ? one : undefined;
     });
-    expect(posted?.kind).toBe("unavailable");
+    expect(posted.kind).toBe("unavailable");
     await on.server.raw.script("KILL");
     expect(await endless).toContain("killed");
     await postUntilAccepted(ingress, "evt_1");

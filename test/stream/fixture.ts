@@ -43,6 +43,8 @@ export function onRedis(...extra: string[]): Fixture {
         partitions: 1,
         delayMs: 0,
         dedupTtlMs: DAY_MS,
+        retentionMs: 7 * DAY_MS,
+        firstCheckMs: 10_000,
         maxBacklog: 1_000_000,
         durability: () => "fsynced",
         log: keepLines().log,

@@ -108,9 +108,9 @@ describe("promoting", () => {
       const one = await promote(on.redis, TAG, 10);
       return one.messages.length > 0 ? one : undefined;
     });
-    expect(promotion?.messages).toEqual([{ messageId: soon.messageId, eventId: "evt_soon" }]);
-    expect(promotion?.nextMs).toBeGreaterThan(50_000);
-    expect(promotion?.nextMs).toBeLessThanOrEqual(60_000);
+    expect(promotion.messages).toEqual([{ messageId: soon.messageId, eventId: "evt_soon" }]);
+    expect(promotion.nextMs).toBeGreaterThan(50_000);
+    expect(promotion.nextMs).toBeLessThanOrEqual(60_000);
     expect((await streams(on)).entries).toEqual([soon.messageId]);
   });
 
@@ -173,7 +173,7 @@ describe("an entry that names no message", () => {
       const some = await takeAll(on.redis, "a");
       return some.length > 0 ? some : undefined;
     });
-    expect(taken?.map((one) => one.messageId)).toEqual([messageId]);
+    expect(taken.map((one) => one.messageId)).toEqual([messageId]);
     const groups = await createDeadLetters(on.redis, 1, DAY_MS).groups();
     expect(groups).toEqual([{ fingerprint: "entry-without-message", count: 1_000 }]);
   });

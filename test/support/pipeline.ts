@@ -1,7 +1,11 @@
 /* Ingress, worker and relay on one Redis, in this process: what the worker's tests need of the whole. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Redis } from "ioredis";
 import type { Event } from "../../src/domain/event.ts";
 import type { State } from "../../src/domain/lifecycle.ts";
+import { openOutbox } from "../../src/journal/outbox.ts";
 import { createRenderer } from "../../src/mail/render.ts";
 import { createMailer } from "../../src/mail/transport.ts";
 import { connect } from "../../src/stream/connect.ts";
@@ -50,6 +54,7 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
       one.resolve(transition);
     }
   });
+  const directory = mkdtempSync(join(tmpdir(), "pp-"));
   const workers: Worker[] = [];
   const connections: Redis[] = [redis];
 
@@ -74,7 +79,11 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
         consumer: "worker-test",
         concurrency: 4,
         leaseMs: 30_000,
+        dedupTtlMs: 86_400_000,
         retentionMs: 86_400_000,
+        booking: { store: undefined, delaysMs: [100], maxAsks: 3 },
+        outbox: openOutbox(directory, lines.log),
+        isRolledBack: () => false,
         priorityOrder: "weighted",
         policy: { maxRetries: 3, retryDelaysMs: [1], onUnknown: "resend" },
         render: createRenderer({ from: FROM }),
@@ -96,6 +105,7 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
       unfollow();
       await Promise.all(workers.map((worker) => worker.stop(0)));
       for (const connection of connections) connection.disconnect();
+      rmSync(directory, { recursive: true, force: true });
     },
   };
 }

@@ -1,0 +1,65 @@
+/* What the service answers. Instants are ISO 8601, UTC, with milliseconds. */
+
+export type State =
+  | "held"
+  | "scheduled"
+  | "queued"
+  | "sending"
+  | "deferred"
+  | "sent"
+  | "bounced"
+  | "dead"
+  | "unknown"
+  | "cancelled";
+
+export interface Accepted {
+  /** Of the message: `msg_…` */
+  id: string;
+  eventId: string;
+  state: State;
+  /** When the first attempt to send is due. */
+  dueAt: string;
+  /** The same event was accepted before, within the dedup window (24 h by default). */
+  duplicate: boolean;
+  /**
+   * `fsynced`: on Redis's disk. `written`: in Redis's append-only file, synced within a second. `journaled`: synced
+   * on the service's own disk, not in Redis yet. `volatile`: its Redis keeps nothing on disk.
+   */
+  durability: "fsynced" | "written" | "journaled" | "volatile";
+}
+
+/** Kept on the service's disk until its Redis is back. */
+interface Journaled {
+  id: string;
+  eventId: string;
+  result: "journaled";
+  durability: "journaled";
+}
+
+export type Committed = { id: string; eventId: string; result: "committed"; state: State; dueAt: string } | Journaled;
+
+/**
+ * `cancelled`: no mail has left, none will. `in_flight`: an attempt is under way, no other one follows. `too_late`:
+ * the mail has left, or may have. `journaled`: it wins over its event once Redis is back.
+ */
+export type RolledBack =
+  | { id: string; eventId: string; result: "cancelled" | "in_flight" | "too_late"; state: State }
+  | Journaled;
+
+export interface Message {
+  id: string;
+  eventId: string;
+  type: string;
+  state: State;
+  priority: "critical" | "default" | "low";
+  bookingId: string;
+  recipient: string;
+  dueAt: string;
+  /** `outcome` is missing while the attempt is under way. */
+  attempts: { n: number; at: string; outcome?: "sent" | "deferred" | "dead" | "unknown"; reply?: string }[];
+  timeline: { at: string; state: State; attempt?: number; reason?: string }[];
+  /** These three while it is dead. */
+  reason?: string;
+  fingerprint?: string;
+  deadAt?: string;
+}

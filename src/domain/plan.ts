@@ -1,0 +1,39 @@
+/* What an accepted event asks for, with the defaults filled in. */
+import { createHash } from "node:crypto";
+import { EVENT_TYPES, type Event } from "./event.ts";
+import { PRIORITIES, type State } from "./lifecycle.ts";
+
+export interface Plan {
+  /** The event as it is kept. */
+  json: string;
+  /** Tells a repeated post from another one under the same id. */
+  bodyHash: string;
+  /** Position in PRIORITIES. */
+  rank: number;
+  /** Before the first attempt; after the commit, for a held event. */
+  delayMs: number;
+  held: boolean;
+}
+
+/**
+ * A commit says what the default delay only hopes for (that the producer's transaction stands), so a held
+ * event keeps only a delay that was asked for.
+ */
+export function planOf(event: Event, defaultDelayMs: number): Plan {
+  const type = EVENT_TYPES.get(event.type);
+  const held = event.options?.hold === true;
+  const json = JSON.stringify(event);
+  return {
+    json,
+    bodyHash: createHash("sha256").update(json).digest("base64url").slice(0, 22),
+    rank: PRIORITIES.indexOf(event.options?.priority ?? type?.priority ?? "default"),
+    delayMs: event.options?.delayMs ?? (held ? 0 : (type?.delayMs ?? defaultDelayMs)),
+    held,
+  };
+}
+
+/** The state that a post puts its message in. */
+export function firstState({ held, delayMs }: Pick<Plan, "held" | "delayMs">): State {
+  if (held) return "held";
+  return delayMs > 0 ? "scheduled" : "queued";
+}

@@ -1,0 +1,179 @@
+/*
+ * What Redis could not take yet: posts, commits and rollbacks, on the local disk, in the order they came.
+ * SQLite with synchronous FULL: an entry is on the disk before its promise resolves, and a torn last write is
+ * cut off when the file is opened. What arrives in one turn of the event loop shares one transaction, so one
+ * sync. A file that cannot be read is kept beside, said in the log, and a new one begun.
+ */
+import { Database, type Statement } from "bun:sqlite";
+import { renameSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "pino";
+
+export interface Entry {
+  kind: "post" | "commit" | "rollback";
+  eventId: string;
+  /** Of a post; else "". */
+  bodyHash: string;
+  /** The event of a post, JSON; else "". */
+  json: string;
+  /** Epoch ms. */
+  at: number;
+}
+
+export interface KeptEntry extends Entry {
+  /** Position: larger came later. */
+  seq: number;
+}
+
+export interface Journal {
+  /** True when it is on the disk; false when there is no room, neither within the limit nor on the disk. */
+  append(entry: Entry): Promise<boolean>;
+  /** What is kept or being written for an event, in the order it came. */
+  find(eventId: string): Entry[];
+  /** Resolves when what is being written now is on the disk: true, or false when it is not. */
+  flushed(): Promise<boolean>;
+  oldest(limit: number): KeptEntry[];
+  remove(entries: readonly KeptEntry[]): void;
+  /** Puts an entry aside that can never be taken over; it stays in the file for a person. */
+  reject(entry: KeptEntry): void;
+  stats(): JournalStats;
+  close(): void;
+}
+
+export interface JournalStats {
+  depth: number;
+  bytes: number;
+  /** Epoch ms; undefined when it is empty. */
+  oldestAt: number | undefined;
+  /** Entries put aside. */
+  rejected: number;
+}
+
+/** What SQLite needs for an entry beside its texts, about. */
+const ENTRY_OVERHEAD_BYTES = 100;
+
+const SCHEMA = `
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  CREATE TABLE IF NOT EXISTS entries (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, eventId TEXT NOT NULL, bodyHash TEXT NOT NULL, json TEXT NOT NULL, at INTEGER NOT NULL,
+    rejected INTEGER NOT NULL DEFAULT 0);
+  CREATE INDEX IF NOT EXISTS entries_by_event ON entries (eventId);
+  CREATE INDEX IF NOT EXISTS entries_by_kind ON entries (kind, eventId);
+`;
+
+export function journalFile(directory: string): string {
+  return join(directory, "journal.sqlite");
+}
+
+/** @param maxBytes of the entries' texts and overhead */
+export function openJournal(directory: string, maxBytes: number, log: Logger): Journal {
+  const database = openDatabase(journalFile(directory), log);
+  const insert = database.prepare("INSERT INTO entries (kind, eventId, bodyHash, json, at) VALUES (?, ?, ?, ?, ?)");
+  const byEvent: Statement<KeptEntry, [string]> = database.prepare(
+    "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE eventId = ? AND NOT rejected ORDER BY seq",
+  );
+  const first: Statement<KeptEntry, [number]> = database.prepare(
+    "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE NOT rejected ORDER BY seq LIMIT ?",
+  );
+  const drop = database.prepare("DELETE FROM entries WHERE seq = ?");
+  const { depth: kept, ...sums } = database
+    .query(
+      `SELECT count(*) - coalesce(sum(rejected), 0) AS depth, coalesce(sum(rejected), 0) AS rejected,
+         coalesce(sum(length(eventId) + length(json) + ${ENTRY_OVERHEAD_BYTES}), 0) AS bytes FROM entries`,
+    )
+    .get() as { depth: number; rejected: number; bytes: number };
+  let depth = kept;
+  let { rejected, bytes } = sums;
+  let waiting: { entry: Entry; resolve: (written: boolean) => void; written: Promise<boolean> }[] = [];
+
+  function flush(): void {
+    const batch = waiting;
+    waiting = [];
+    let room = maxBytes - bytes;
+    const fits = batch.map(({ entry }) => {
+      const size = sizeOf(entry);
+      if (size > room) return false;
+      room -= size;
+      return true;
+    });
+    const written = write(batch.filter((_, i) => fits[i]).map(({ entry }) => entry));
+    batch.forEach(({ resolve }, i) => {
+      resolve(written && fits[i] === true);
+    });
+  }
+
+  function write(entries: readonly Entry[]): boolean {
+    try {
+      database.transaction(() => {
+        for (const { kind, eventId, bodyHash, json, at } of entries) insert.run(kind, eventId, bodyHash, json, at);
+      })();
+    } catch (error) {
+      log.error({ err: error }, "journal cannot be written"); // the disk is full, or gone
+      return false;
+    }
+    depth += entries.length;
+    bytes += entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
+    return true;
+  }
+
+  return {
+    append(entry) {
+      if (waiting.length === 0) setImmediate(flush);
+      const { promise: written, resolve } = Promise.withResolvers<boolean>();
+      waiting.push({ entry, resolve, written });
+      return written;
+    },
+    find(eventId) {
+      const coming = waiting.filter(({ entry }) => entry.eventId === eventId).map(({ entry }) => entry);
+      return depth === 0 ? coming : [...byEvent.all(eventId), ...coming];
+    },
+    flushed() {
+      const last = waiting.at(-1);
+      return last === undefined ? Promise.resolve(true) : last.written;
+    },
+    oldest: (limit) => (depth === 0 ? [] : first.all(limit)),
+    remove(entries) {
+      database.transaction(() => {
+        for (const { seq } of entries) drop.run(seq);
+      })();
+      depth -= entries.length;
+      bytes -= entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
+    },
+    reject({ seq }) {
+      database.run("UPDATE entries SET rejected = 1 WHERE seq = ?", [seq]);
+      depth -= 1;
+      rejected += 1;
+    },
+    stats: () => ({ depth, bytes, rejected, oldestAt: depth === 0 ? undefined : first.get(1)?.at }),
+    close: () => database.close(),
+  };
+}
+
+function sizeOf(entry: Entry): number {
+  return entry.eventId.length + entry.json.length + ENTRY_OVERHEAD_BYTES;
+}
+
+function openDatabase(file: string, log: Logger): Database {
+  try {
+    return open(file);
+  } catch (error) {
+    const aside = `${file}.unreadable-${Date.now()}`;
+    log.error({ err: error, keptAs: aside }, "journal cannot be read, a new one is begun");
+    renameSync(file, aside);
+    return open(file);
+  }
+}
+
+function open(file: string): Database {
+  const database = new Database(file, { create: true, strict: true });
+  try {
+    database.run(SCHEMA);
+    database.query("SELECT count(*) FROM entries").get();
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}

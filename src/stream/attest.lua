@@ -1,0 +1,14 @@
+--[[ QUEUED | SCHEDULED | DEFERRED | UNKNOWN | DEAD -> SENT: the relay took an attempt whose owner could not say so in time.
+  KEYS[1] tag   ARGV[1] message id   ARGV[2] attempt   ARGV[3] what the relay said   ARGV[4] retention, ms
+  Returns 1, or 0: another attempt is under way, or has ended it; nothing written.
+  Fence: the state; the attempt must have been begun. ]]
+local id = ARGV[1]
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'l', 'x', 'f')
+local open = { queued = true, scheduled = true, deferred = true, unknown = true, dead = true }
+if not m[1] or not open[m[1]] or tonumber(m[2]) < tonumber(ARGV[2]) then return 0 end
+if m[4] then take_away(id, m[4], m[5]) end
+redis.call('ZREM', DUE, id)
+move(id, m[1], 'sent', ARGV[2], ARGV[3], m[3], { 'o', '' })
+redis.call('PEXPIRE', MESSAGE .. id, ARGV[4])
+finish()
+return 1

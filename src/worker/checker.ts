@@ -1,0 +1,52 @@
+/*
+ * Held events that nobody decided: the booking store is asked about them, at the times of CHECK_BACKS. What it
+ * cannot decide either is put in front of a person, and stays held.
+ */
+import type { Redis } from "ioredis";
+import type { Logger } from "pino";
+import { eventOf } from "../stream/record.ts";
+import { check, commit, rollback, type Undecided } from "../stream/transaction.ts";
+import type { BookingPolicy } from "./attempt.ts";
+import { type Loop, startLoop } from "./loop.ts";
+
+const LIMIT = 50;
+const POLL_MS = 250;
+
+export interface CheckerOptions {
+  redis: Redis;
+  tags: readonly string[];
+  booking: BookingPolicy;
+  isRolledBack: (eventId: string) => boolean;
+  dedupTtlMs: number;
+  retentionMs: number;
+  log: Logger;
+}
+
+export function startChecker(options: CheckerOptions): Loop {
+  const { redis, tags, booking, log } = options;
+
+  async function decide(tag: string, { messageId, eventId, asked, json }: Undecided): Promise<void> {
+    const bookingId = eventOf(json)?.data.booking.id;
+    const status = bookingId === undefined ? undefined : await booking.store?.statusOf(bookingId);
+    const line = { eventId, messageId, asked, status: status?.kind ?? "nobody to ask" };
+    if (status?.kind === "cancelled" || options.isRolledBack(eventId)) {
+      await rollback(redis, tag, eventId, messageId, options);
+      log.info(line, "message rolled back");
+    } else if (status?.kind === "paid") {
+      await commit(redis, tag, eventId);
+      log.info(line, "message committed");
+    } else if (asked >= booking.delaysMs.length) {
+      log.error(line, "held event waits for a person: commit or roll it back");
+    } else log.info(line, "message still held");
+  }
+
+  return startLoop("checker", log, async () => {
+    let sleepMs = POLL_MS;
+    for (const tag of tags) {
+      const { undecided, nextMs } = await check(redis, tag, LIMIT, booking.delaysMs);
+      await Promise.all(undecided.map((one) => decide(tag, one)));
+      sleepMs = Math.min(sleepMs, undecided.length === LIMIT ? 0 : (nextMs ?? sleepMs));
+    }
+    return sleepMs;
+  });
+}

@@ -1,0 +1,306 @@
+/* Hold, commit and rollback: no mail for a booking that did not happen, and a definitive answer. */
+import { describe, expect, test } from "bun:test";
+import type { State } from "../../src/domain/lifecycle.ts";
+import { attemptsOf } from "../../src/domain/lifecycle.ts";
+import { createDeadLetters } from "../../src/stream/dead.ts";
+import { key, tagOf } from "../../src/stream/keys.ts";
+import { reclaim } from "../../src/stream/lease.ts";
+import { createMessages } from "../../src/stream/messages.ts";
+import { createQueues } from "../../src/stream/queues.ts";
+import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/stream/settle.ts";
+import { promote, type Taken } from "../../src/stream/take.ts";
+import { check } from "../../src/stream/transaction.ts";
+import { eventWith } from "../support/event.ts";
+import { accepted, DAY_MS, onRedis, postAndTake, redisNow, streams, takeAll } from "./fixture.ts";
+
+const TAG = tagOf(0);
+const on = onRedis("--appendonly", "no");
+const reason = "451 4.3.0 busy";
+
+async function hold(id: string, delayMs?: number): Promise<string> {
+  const options = { hold: true, ...(delayMs === undefined ? {} : { delayMs }) };
+  return accepted(await on.ingress().post(eventWith(id, options))).messageId;
+}
+
+async function stateOf(messageId: string): Promise<State | undefined> {
+  return (await createMessages(on.redis, 1).byId(messageId))?.state;
+}
+
+/** The dedup window of an event has passed; its message is still there. */
+async function passDedupWindow(eventId: string): Promise<void> {
+  await on.server.raw.pexpire(key.dedup(TAG, eventId), 0);
+}
+
+async function nothingIsOwed(messageId: string): Promise<void> {
+  const { raw } = on.server;
+  expect(await takeAll(on.redis, "a")).toEqual([]);
+  expect(await streams(on)).toEqual({ entries: [], pending: 0 });
+  expect(await raw.zscore(key.due(TAG), messageId)).toBeNull();
+  expect(await raw.zscore(key.held(TAG), messageId)).toBeNull();
+  expect((await createDeadLetters(on.redis, 1, DAY_MS).list({ limit: 5 })).items).toEqual([]);
+  expect(await createDeadLetters(on.redis, 1, DAY_MS).groups()).toEqual([]);
+}
+
+describe("a held event", () => {
+  test("waits, and is neither promoted nor taken", async () => {
+    const before = await redisNow(on.redis);
+    const posted = accepted(await on.ingress({ firstCheckMs: 20_000 }).post(eventWith("evt_1", { hold: true })));
+    expect(posted.state).toBe("held");
+    expect(posted.dueAt - before).toBeGreaterThanOrEqual(20_000);
+    expect((await promote(on.redis, TAG, 10)).messages).toEqual([]);
+    expect(await takeAll(on.redis, "a")).toEqual([]);
+    expect((await createMessages(on.redis, 1).list({ state: "held", limit: 5 })).items.length).toBe(1);
+  });
+
+  test("is queued by its commit, at once, or after the delay that was asked for", async () => {
+    const ingress = on.ingress({ delayMs: 60_000 });
+    const atOnce = await hold("evt_1");
+    expect(await ingress.commit("evt_1")).toMatchObject({ kind: "committed", messageId: atOnce, state: "queued" });
+    expect((await takeAll(on.redis, "a")).map(({ messageId }) => messageId)).toEqual([atOnce]);
+    const later = await hold("evt_2", 30_000);
+    const committed = await ingress.commit("evt_2");
+    expect(committed).toMatchObject({ kind: "committed", messageId: later, state: "scheduled" });
+    expect(committed.kind === "committed" && committed.dueAt - Date.now()).toBeGreaterThan(25_000);
+    expect(await on.server.raw.zcard(key.held(TAG))).toBe(0);
+  });
+
+  test("is committed once, and says how far it has come when it is committed again", async () => {
+    await hold("evt_1");
+    const results = await Promise.all([1, 2, 3].map(() => on.ingress().commit("evt_1")));
+    expect(results.map(({ kind }) => kind)).toEqual(["committed", "committed", "committed"]);
+    expect((await takeAll(on.redis, "a")).length).toBe(1);
+    expect(await on.ingress().commit("evt_1")).toMatchObject({ kind: "committed", state: "sending" });
+  });
+
+  test("that was rolled back stays so, whatever is committed afterwards", async () => {
+    const messageId = await hold("evt_1");
+    expect(await on.ingress().rollback("evt_1")).toEqual({ kind: "cancelled", messageId, state: "cancelled" });
+    expect(await on.ingress().commit("evt_1")).toEqual({ kind: "cancelled", messageId });
+    await nothingIsOwed(messageId);
+  });
+
+  test("may be committed and rolled back at the same time: one of them wins, and both say so", async () => {
+    for (let i = 0; i < 10; i++) {
+      const messageId = await hold(`evt_${i}`);
+      const other = await on.open("ingress");
+      const [committed, rolledBack] = await Promise.all([
+        on.ingress().commit(`evt_${i}`),
+        on.ingress({}, other).rollback(`evt_${i}`),
+      ]);
+      expect(rolledBack.kind).toBe("cancelled");
+      expect(["committed", "cancelled"]).toContain(committed.kind);
+      expect(await stateOf(messageId)).toBe("cancelled");
+    }
+    expect(await takeAll(on.redis, "a")).toEqual([]);
+  });
+
+  test("that was never posted cannot be committed", async () => {
+    expect(await on.ingress().commit("evt_nobody")).toEqual({ kind: "not_found" });
+  });
+
+  test("is committed after its dedup window too: it waits until somebody decides", async () => {
+    const messageId = await hold("evt_1");
+    await passDedupWindow("evt_1");
+    expect(await on.ingress().commit("evt_1")).toMatchObject({ kind: "committed", messageId });
+  });
+
+  test("counts for the backlog", async () => {
+    const ingress = on.ingress({ maxBacklog: 1 });
+    await hold("evt_1");
+    expect((await ingress.post(eventWith("evt_2"))).kind).toBe("full");
+  });
+});
+
+describe("a check-back", () => {
+  test("comes when it is due, is counted, and after the last one leaves the decision to a person", async () => {
+    await on.ingress({ firstCheckMs: 0 }).post(eventWith("evt_1", { hold: true }));
+    const asked: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const { undecided } = await check(on.redis, TAG, 10, [0, 0, 0]);
+      asked.push(...undecided.map((one) => one.asked));
+      expect(JSON.parse(undecided[0]?.json ?? "").id).toBe("evt_1");
+    }
+    expect(asked).toEqual([1, 2, 3]);
+    expect(await check(on.redis, TAG, 10, [0, 0, 0])).toEqual({ undecided: [], nextMs: undefined });
+    expect((await on.ingress().commit("evt_1")).kind).toBe("committed");
+  });
+
+  test("says when the next one is due, and does not come before", async () => {
+    await on.ingress({ firstCheckMs: 30_000 }).post(eventWith("evt_1", { hold: true }));
+    const { undecided, nextMs } = await check(on.redis, TAG, 10, [30_000]);
+    expect(undecided).toEqual([]);
+    expect(nextMs).toBeGreaterThan(25_000);
+  });
+
+  test("does not come for what was decided", async () => {
+    const ingress = on.ingress({ firstCheckMs: 0 });
+    for (const id of ["evt_1", "evt_2"]) await ingress.post(eventWith(id, { hold: true }));
+    await ingress.commit("evt_1");
+    await ingress.rollback("evt_2");
+    expect((await check(on.redis, TAG, 10, [0])).undecided).toEqual([]);
+  });
+});
+
+describe("a rollback wins", () => {
+  test("before its event: what is posted afterwards is cancelled, and never sent", async () => {
+    const rolledBack = await on.ingress().rollback("evt_1");
+    expect(rolledBack.kind).toBe("cancelled");
+    const posted = accepted(await on.ingress({ delayMs: 1 }).post(eventWith("evt_1")));
+    expect(posted).toMatchObject({ state: "cancelled", duplicate: false });
+    expect(rolledBack).toMatchObject({ messageId: posted.messageId });
+    await promote(on.redis, TAG, 10);
+    await nothingIsOwed(posted.messageId);
+    expect(await on.ingress({ delayMs: 1 }).post(eventWith("evt_1"))).toMatchObject({
+      state: "cancelled",
+      duplicate: true,
+    });
+    expect((await on.ingress().commit("evt_1")).kind).toBe("cancelled");
+  });
+
+  const before: [string, () => Promise<string>][] = [
+    ["scheduled", async () => accepted(await on.ingress().post(eventWith("evt_1", { delayMs: 60_000 }))).messageId],
+    ["queued", async () => accepted(await on.ingress().post(eventWith("evt_1"))).messageId],
+    [
+      "deferred",
+      async () => {
+        const claim = await postAndTake(on, "evt_1", "a");
+        await defer(on.redis, TAG, "a", [{ ...claim, delayMs: 60_000, reason }]);
+        return claim.messageId;
+      },
+    ],
+    [
+      "dead",
+      async () => {
+        const claim = await postAndTake(on, "evt_1", "a");
+        await bury(on.redis, TAG, "a", [{ ...claim, reason }]);
+        return claim.messageId;
+      },
+    ],
+  ];
+  test.each(before)("over a message that is %s, and keeps it for the retention", async (_state, bring) => {
+    const messageId = await bring();
+    expect(await on.ingress({ retentionMs: 123_000 }).rollback("evt_1")).toEqual({
+      kind: "cancelled",
+      messageId,
+      state: "cancelled",
+    });
+    await nothingIsOwed(messageId);
+    expect(await stateOf(messageId)).toBe("cancelled");
+    const ttl = await on.server.raw.pttl(key.message(TAG, messageId));
+    expect(ttl).toBeGreaterThan(100_000);
+    expect(ttl).toBeLessThanOrEqual(123_000);
+    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled" });
+    const counts = await createQueues(on.redis, 1).counts();
+    expect(
+      Object.entries(counts)
+        .filter(([, { now }]) => now !== 0)
+        .map(([state]) => state),
+    ).toEqual(["cancelled"]);
+  });
+
+  test.each(before)(
+    "over a message that is %s after its dedup window too: its mail is still owed",
+    async (_state, bring) => {
+      const messageId = await bring();
+      await passDedupWindow("evt_1");
+      expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId });
+      expect(await stateOf(messageId)).toBe("cancelled");
+      await nothingIsOwed(messageId);
+    },
+  );
+
+  test("when Redis has no memory left: nothing frees more than a mail that is not sent", async () => {
+    const { messageId } = accepted(await on.ingress().post(eventWith("evt_1")));
+    await on.server.raw.config("SET", "maxmemory", "1");
+    try {
+      expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId });
+    } finally {
+      await on.server.raw.config("SET", "maxmemory", "0");
+    }
+  });
+});
+
+describe("a rollback that comes while the mail is being sent", () => {
+  const outcomes: [string, (claim: Taken) => Promise<unknown>, State[]][] = [
+    ["deferred", (claim) => defer(on.redis, TAG, "a", [{ ...claim, delayMs: 0, reason }]), ["deferred", "cancelled"]],
+    ["dead", (claim) => bury(on.redis, TAG, "a", [{ ...claim, reason }]), ["dead", "cancelled"]],
+    [
+      "unknown",
+      (claim) => lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: 0, reason }]),
+      ["unknown", "cancelled"],
+    ],
+    [
+      "held",
+      (claim) => lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: undefined, reason }]),
+      ["unknown", "cancelled"],
+    ],
+    ["released", (claim) => release(on.redis, TAG, "a", [{ ...claim, reason }]), ["queued", "cancelled"]],
+    [
+      "postponed",
+      (claim) => postpone(on.redis, TAG, "a", [{ ...claim, delayMs: 0, counts: true, reason }]),
+      ["scheduled", "cancelled"],
+    ],
+    ["cancelled", (claim) => cancel(on.redis, TAG, "a", DAY_MS, [{ ...claim, reason }]), ["cancelled"]],
+    [
+      "reclaimed",
+      () => reclaim(on.redis, TAG, { of: "a" }, 0, { maxRetries: 3, onUnknown: "resend" }),
+      ["unknown", "cancelled"],
+    ],
+  ];
+  test.each(outcomes)("is told so, and no other attempt follows one that was %s", async (_outcome, settle, states) => {
+    const claim = await postAndTake(on, "evt_1", "a");
+    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "in_flight", messageId: claim.messageId });
+    await settle(claim);
+    const message = await createMessages(on.redis, 1).byId(claim.messageId);
+    expect(message?.timeline.map(({ state }) => state).slice(2)).toEqual(states);
+    await promote(on.redis, TAG, 10);
+    await nothingIsOwed(claim.messageId);
+    expect(await on.server.raw.pttl(key.message(TAG, claim.messageId))).toBeGreaterThan(0);
+    const may = states.includes("unknown");
+    expect((await on.ingress().rollback("evt_1")).kind).toBe(may ? "too_late" : "cancelled");
+    expect(message?.attempt).toBe(attemptsOf(message?.timeline ?? []).length);
+  });
+
+  test("is too late when the mail has left, then and later", async () => {
+    const claim = await postAndTake(on, "evt_1", "a");
+    expect((await on.ingress().rollback("evt_1")).kind).toBe("in_flight");
+    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    expect(await on.ingress().rollback("evt_1")).toEqual({
+      kind: "too_late",
+      messageId: claim.messageId,
+      state: "sent",
+    });
+    expect(await stateOf(claim.messageId)).toBe("sent");
+  });
+});
+
+describe("a rollback is too late", () => {
+  test("for a mail that has left, also after its dedup window", async () => {
+    const claim = await postAndTake(on, "evt_1", "a");
+    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "sent" });
+    await passDedupWindow("evt_1");
+    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "sent" });
+  });
+
+  test("for a mail that may have left, and still no other attempt follows", async () => {
+    const claim = await postAndTake(on, "evt_1", "a");
+    await lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: 0, reason }]);
+    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "cancelled" });
+    await promote(on.redis, TAG, 10);
+    await nothingIsOwed(claim.messageId);
+  });
+
+  test("but not because of what a relay wrote into its reply", async () => {
+    const claim = await postAndTake(on, "evt_1", "a");
+    await bury(on.redis, TAG, "a", [{ ...claim, reason: "550 user|unknown|here" }]);
+    expect((await on.ingress().rollback("evt_1")).kind).toBe("cancelled");
+  });
+});
+
+test("a message is found by its event for as long as it is kept, also after its dedup window", async () => {
+  const claim = await postAndTake(on, "evt_1", "a");
+  await sent(on.redis, TAG, "a", 7 * DAY_MS, [{ ...claim, reply: "250 ok" }]);
+  await passDedupWindow("evt_1");
+  expect((await createMessages(on.redis, 1).byEvent("evt_1"))?.id).toBe(claim.messageId);
+});
