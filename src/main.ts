@@ -5,7 +5,8 @@ import pino from "pino";
 import { version } from "../package.json" with { type: "json" };
 import { type Config, ConfigError, describeSettings, loadConfig } from "./config.ts";
 import { createLog } from "./log.ts";
-import { startService, startWorkerRole } from "./start.ts";
+import { startService } from "./startService.ts";
+import { startWorkerRole } from "./startWorker.ts";
 
 /** After this the process ends, whatever still hangs. */
 const HARD_EXIT_MS = 15_000;

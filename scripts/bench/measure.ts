@@ -43,6 +43,12 @@ export async function readInfo(redis: Redis, section: string, field: string): Pr
   return new RegExp(`^${field}:(.*?)\\r?$`, "m").exec(await redis.info(section))?.[1] ?? "";
 }
 
+/** CPU time that the server has used so far, without its AOF rewrites. */
+export async function redisCpuUs(redis: Redis): Promise<number> {
+  const used = await Promise.all(["used_cpu_user", "used_cpu_sys"].map((field) => readInfo(redis, "cpu", field)));
+  return used.reduce((sum, seconds) => sum + Number(seconds), 0) * 1e6;
+}
+
 export interface Target {
   claim: string;
   value: number;

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { startRedis, type TestRedis } from "../../test/support/redis.ts";
 import { type Child, startChild } from "./child.ts";
-import { benchEvent, median, quick, readInfo, report, settleRedis } from "./measure.ts";
+import { benchEvent, median, quick, redisCpuUs, report, settleRedis } from "./measure.ts";
 
 const ROUNDS = quick ? 3 : 7;
 const SECONDS = 2;
@@ -23,7 +23,7 @@ let runs = 0;
 async function measure(redis: TestRedis, service: Child<string>): Promise<Figures> {
   await redis.raw.flushall();
   await settleRedis(redis.raw);
-  const [cpu, redisCpu] = [await service.ask("cpu"), await redisCpuUs(redis)];
+  const [cpu, redisCpu] = [await service.ask("cpu"), await redisCpuUs(redis.raw)];
   const run = `r${String(runs++).padStart(7, "0")}`;
   const load = ["-t1", `-c${CONNECTIONS}`, `-d${SECONDS}s`, "-s", join(import.meta.dir, "wrk.lua")];
   const wrk = Bun.spawn(["wrk", ...load, service.ready, "--", run], {
@@ -37,13 +37,8 @@ async function measure(redis: TestRedis, service: Child<string>): Promise<Figure
   return {
     perSecond,
     serviceUs: (after.user + after.system - cpu.user - cpu.system) / count,
-    redisUs: ((await redisCpuUs(redis)) - redisCpu) / count,
+    redisUs: ((await redisCpuUs(redis.raw)) - redisCpu) / count,
   };
-}
-
-async function redisCpuUs({ raw }: TestRedis): Promise<number> {
-  const [user, system] = await Promise.all(["used_cpu_user", "used_cpu_sys"].map((f) => readInfo(raw, "cpu", f)));
-  return (Number(user) + Number(system)) * 1e6;
 }
 
 async function compare(appendfsync: string) {

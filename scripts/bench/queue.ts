@@ -4,12 +4,11 @@
  */
 import { startRedis, type TestRedis } from "../../test/support/redis.ts";
 import { type Child, startChild } from "./child.ts";
-import { median, quick, readInfo, report, settleRedis } from "./measure.ts";
+import { median, quick, redisCpuUs, report, settleRedis } from "./measure.ts";
 import { BULK, IN_FLIGHT, type Job, type JobResult } from "./queueJob.ts";
 
-const ROUNDS = quick ? 2 : 5;
+const ROUNDS = quick ? 3 : 9;
 const COUNT = quick ? 5_000 : 20_000;
-const WARM_UP = 2_000;
 const JOBS = ["singles", "drain", "bulk", "drain"] as const;
 const LABELS = [`enqueue, ${IN_FLIGHT} in flight`, `drain, concurrency ${IN_FLIGHT}`, `enqueue, bulk of ${BULK}`];
 
@@ -22,33 +21,25 @@ interface Contestant {
 
 async function enter(name: string, script: string): Promise<Contestant> {
   const redis = await startRedis("--appendfsync", "everysec");
-  const child = await startChild<string>(script, redis.address.path);
-  for (const kind of JOBS) await child.ask({ kind, count: WARM_UP, prefix: `warm-${kind}-` } satisfies Job);
-  return { name, redis, child, rounds: [] };
+  return { name, redis, child: await startChild<string>(script, redis.address.path), rounds: [] };
 }
 
-async function play({ redis, child, rounds }: Contestant): Promise<void> {
-  await redis.raw.flushall();
+async function play({ redis, child }: Contestant, kind: Job["kind"]): Promise<JobResult & { redisUs: number }> {
   await settleRedis(redis.raw);
-  const results: Contestant["rounds"][number] = [];
-  for (const kind of JOBS) {
-    const before = await redisCpuUs(redis);
-    const result: JobResult = await child.ask({ kind, count: COUNT, prefix: `${kind}-` } satisfies Job);
-    results.push({ ...result, redisUs: ((await redisCpuUs(redis)) - before) / COUNT });
-  }
-  rounds.push(results);
-}
-
-async function redisCpuUs({ raw }: TestRedis): Promise<number> {
-  const [user, system] = await Promise.all(["used_cpu_user", "used_cpu_sys"].map((f) => readInfo(raw, "cpu", f)));
-  return (Number(user) + Number(system)) * 1e6;
+  const before = await redisCpuUs(redis.raw);
+  const result: JobResult = await child.ask({ kind, count: COUNT, prefix: `${kind}-` } satisfies Job);
+  return { ...result, redisUs: ((await redisCpuUs(redis.raw)) - before) / COUNT };
 }
 
 const ours = await enter("postpaid", "queuePostpaid.ts");
 const bullmq = await enter("BullMQ", "queueBullmq.ts");
-for (let i = 0; i < ROUNDS; i++) {
-  await play(ours);
-  await play(bullmq);
+for (let round = 0; round <= ROUNDS; round++) {
+  const results = [ours, bullmq].map((contestant) => ({ contestant, jobs: [] as (JobResult & { redisUs: number })[] }));
+  for (const kind of JOBS) for (const { contestant, jobs } of results) jobs.push(await play(contestant, kind));
+  for (const { contestant, jobs } of results) {
+    if (round > 0) contestant.rounds.push(jobs); // the first one warms up
+    await contestant.redis.raw.flushall();
+  }
 }
 
 const figure = (rounds: Contestant["rounds"], job: number, of: "perSecond" | "cpuUs" | "redisUs") =>

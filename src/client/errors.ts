@@ -63,20 +63,16 @@ export class PostpaidError extends Error {
     this.tries = details.tries;
     this.retryAfterMs = details.retryAfterMs;
   }
-
-  /** The service has said no: the same call again gets the same answer. */
-  get refused(): boolean {
-    return this.kind !== "unavailable" && this.kind !== "deadline";
-  }
 }
 
-const KINDS: Readonly<Record<number, ErrorKind>> = {
+/** Whoever answers so: a proxy refuses credentials and large bodies, too. */
+const ANYBODYS: Readonly<Record<number, ErrorKind>> = { 401: "unauthorized", 403: "unauthorized", 413: "too_large" };
+
+/** Only with a problem document: a proxy's 404 says nothing about the event. */
+const THE_SERVICES: Readonly<Record<number, ErrorKind>> = {
   400: "invalid",
-  401: "unauthorized",
-  403: "unauthorized",
   404: "not_found",
   409: "conflict",
-  413: "too_large",
   422: "conflict",
 };
 
@@ -84,7 +80,7 @@ const KINDS: Readonly<Record<number, ErrorKind>> = {
 export function errorOf(status: number, body: unknown, tries: number, retryAfterMs?: number): PostpaidError {
   const { title, detail, errors } = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
   const isProblem = typeof title === "string" && typeof detail === "string";
-  const known = isProblem ? KINDS[status] : undefined; // a proxy's own 404 or 401 says nothing about the event
+  const known = ANYBODYS[status] ?? (isProblem ? THE_SERVICES[status] : undefined);
   const problems = Array.isArray(errors) ? errors.filter(isFieldProblem) : [];
   const kind = isTransient(status) ? "unavailable" : (known ?? "unexpected");
   const fields = problems.map(({ pointer }) => pointer || "the whole body").join(", ");

@@ -13,7 +13,7 @@
  * A crash at any point leaves a held event, which the check-back decides, or none. What fails in the column on
  * the right, and every hold that was refused, goes to `onUndecided`, never to the caller.
  */
-import { PostpaidError } from "./errors.ts";
+import { type ErrorKind, PostpaidError } from "./errors.ts";
 import type { Event } from "./event.ts";
 import type { Accepted, Committed, RolledBack } from "./reply.ts";
 
@@ -51,6 +51,7 @@ export interface Mail {
   onUndecided(undecided: Undecided): void | Promise<void>;
 }
 
+/** `refused`: for what the event is, so that a second try would be, too. */
 type Hold = { kind: "taken" } | { kind: "failed" | "refused"; error: unknown };
 
 const HOLD_DEADLINE_MS = 2_000;
@@ -71,9 +72,11 @@ export async function withMail<T>(
   try {
     result = await transaction();
   } catch (error) {
-    if (!mayHaveCommitted?.(error)) suppress(error, await callOff(mail, event, hold, holdDeadlineMs));
-    else if (hold.kind !== "taken")
+    if (!mayHaveCommitted?.(error)) {
+      suppress(error, await callOff(mail, event, hold, holdDeadlineMs));
+    } else if (hold.kind !== "taken") {
       await report(mail, { event, step: "hold", transaction: "unknown", error: hold.error });
+    }
     throw error;
   }
   await seeOff(mail, event, hold);
@@ -85,42 +88,48 @@ async function tryHold(mail: Mail, event: Event, withinMs: number): Promise<Hold
     await mail.hold(event, withinMs);
     return { kind: "taken" };
   } catch (error) {
-    return { kind: error instanceof PostpaidError && !error.refused ? "failed" : "refused", error };
+    return { kind: is(error, "invalid", "too_large", "conflict") ? "refused" : "failed", error };
   }
 }
 
 /** The transaction has committed: the mail is owed. */
 async function seeOff(mail: Mail, event: Event, hold: Hold): Promise<void> {
   let step: Undecided["step"] = "hold";
-  const commit = () => {
+  const commit = async () => {
     step = "commit";
-    return mail.commit(event.id);
+    await mail.commit(event.id);
   };
-  const post = () => {
+  const post = async () => {
     step = "post";
-    return mail.post({ ...event, options: { ...event.options, hold: undefined } });
+    await mail.post({ ...event, options: { ...event.options, hold: undefined } });
   };
   try {
-    if (hold.kind === "refused") throw hold.error;
-    const [first, second, kind] = hold.kind === "taken" ? [commit, post, "not_found"] : [post, commit, "conflict"];
-    await first().catch((error: unknown) => {
-      if (error instanceof PostpaidError && error.kind === kind) return second();
-      throw error;
-    });
+    if (hold.kind === "taken") await commit().catch(whenIs("not_found", post));
+    else if (hold.kind === "failed") await post().catch(whenIs("conflict", commit));
+    else throw hold.error;
   } catch (error) {
     await report(mail, { event, step, transaction: "committed", error });
   }
+}
+
+function whenIs(kind: ErrorKind, otherwise: () => Promise<void>): (error: unknown) => Promise<void> {
+  return async (error) => {
+    if (!is(error, kind)) throw error;
+    await otherwise();
+  };
+}
+
+function is(error: unknown, ...kinds: ErrorKind[]): boolean {
+  return error instanceof PostpaidError && kinds.includes(error.kind);
 }
 
 /** The transaction has failed, or was not run: no mail may leave. Returns what went wrong with that. */
 async function callOff(mail: Mail, event: Event, hold: Hold, withinMs: number): Promise<unknown> {
   if (hold.kind === "refused") return undefined; // nothing was taken
   try {
-    const { result, ...rest } = await (hold.kind === "taken"
-      ? mail.rollback(event.id)
-      : mail.rollback(event.id, withinMs));
-    if (result === "cancelled" || result === "journaled") return undefined;
-    throw new PostpaidError("conflict", `The mail is ${result}`, { cause: { result, ...rest }, tries: 1 });
+    const answer = await mail.rollback(event.id, hold.kind === "failed" ? withinMs : undefined);
+    if (answer.result === "cancelled" || answer.result === "journaled") return undefined;
+    throw new PostpaidError("conflict", `The rollback found its mail ${answer.result}`, { cause: answer, tries: 1 });
   } catch (error) {
     await report(mail, { event, step: "rollback", transaction: "failed", error });
     return error;
@@ -137,6 +146,6 @@ async function report(mail: Mail, undecided: Undecided): Promise<void> {
   try {
     await mail.onUndecided(undecided);
   } catch (error) {
-    console.error(`postpaid: onUndecided failed for ${undecided.event.id}`, error);
+    console.error(`postpaid: ${undecided.step} failed, and so did onUndecided:`, undecided.error, error);
   }
 }

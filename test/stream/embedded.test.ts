@@ -317,24 +317,29 @@ describe("its files", () => {
     expect(warned.some((line) => /short read|truncat/i.test(line))).toBeTrue();
   });
 
-  test("that cannot be loaded are a failure that says so, and no redis-server is left trying", async () => {
+  test("that cannot be loaded keep no service from starting: it is said, tried again, and works after the repair", async () => {
     const first = await start();
     await ask((redis) => redis.set("kept", "yes"));
     await first.stop();
-    const aof = aofFile();
-    writeFileSync(aof, readFileSync(aof, "utf8").replace("*3", "#3"));
-    const service = serve(`
-      console.log("failed:", await startEmbeddedRedis(process.argv[1], log).then(String, (error) => error.message));
-      setTimeout(() => process.exit(), 2_500); // the pause before the next try would be 1.6 s
-    `);
-    const said = await new Response(service.stdout).text();
-    expect(said).toContain("Bad file format");
-    const [before = "", after = ""] = said.split(
-      "failed: redis-server ends right after its start, see its lines in the log above",
-    );
-    expect(before.match(/redis ended, starting it again/g)?.length).toBe(4);
-    expect(after.trim()).toBe("");
+    const good = readFileSync(aofFile(), "utf8");
+    writeFileSync(aofFile(), good.replace("*3", "#3"));
+    await start();
+    expect(await answers()).toBeFalse();
+    const told = kept.lines.filter(({ level }) => Number(level) >= 40).map(({ redis, msg }) => String(redis ?? msg));
+    expect(told).toContain("redis does not answer yet, the service starts without it");
+    expect(told.some((line) => line.includes("Bad file format"))).toBeTrue();
+    writeFileSync(aofFile(), good);
+    await until("it answers after all", () => answers(), 8_000);
+    expect(await ask((redis) => redis.get("kept"))).toBe("yes");
   }, 15_000);
+
+  test("that cannot be loaded keep nobody from stopping", async () => {
+    const first = await start();
+    await first.stop();
+    writeFileSync(aofFile(), "#3 not an AOF\r\n");
+    const redis = await start();
+    await inTime("it stops", redis.stop());
+  }, 10_000);
 
   test("without a fault in them start without a warning but Redis's own about the machine", async () => {
     await start();

@@ -41,6 +41,7 @@ describe("taking", () => {
       messageId,
       attempt: 1,
       attemptsBefore: 0,
+      askedInVain: 0,
       json: JSON.stringify(event),
     });
     const message = await createMessages(on.redis, 1).byId(messageId);
@@ -167,7 +168,7 @@ describe("an entry that names no message", () => {
   });
 
   test("stops nobody: a thousand of them, and the message behind them is taken soon after", async () => {
-    for (let i = 0; i < 1_000; i++) void on.server.raw.xadd(QUEUE, "*", "foo", i);
+    await Promise.all(Array.from({ length: 1_000 }, (_, i) => on.server.raw.xadd(QUEUE, "*", "foo", i)));
     const { messageId } = accepted(await on.ingress().post(eventWith("evt_1")));
     const taken = await until("it is taken", async () => {
       const some = await takeAll(on.redis, "a");

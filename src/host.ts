@@ -1,0 +1,52 @@
+/* What the two roles share: the process that they run in, their folder, their connections. */
+import { mkdirSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Logger } from "pino";
+import { ConfigError } from "./config.ts";
+import { type DirectoryLock, lockDirectory } from "./journal/lock.ts";
+import { type ConnectionKind, connect, type RedisAddress } from "./stream/connect.ts";
+
+/** What a role needs of the process that it runs in. */
+export interface Host {
+  env: Readonly<Record<string, string | undefined>>;
+  /** Starts this program again: the worker's child process. */
+  command: readonly string[];
+  log: Logger;
+}
+
+export interface Running {
+  /** `deadlineMs`: how long mails under way may take to end. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** A predecessor may still be ending what it has in flight. */
+const LOCK_WAIT_MS = 15_000;
+
+/** @throws ConfigError when DATA_DIR cannot be used, Error when another process has it */
+export async function ownDirectory(dataDir: string, role: "service" | "worker"): Promise<DirectoryLock> {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new ConfigError(`DATA_DIR is ${JSON.stringify(dataDir)}, allowed: a folder that can be written (${error})`);
+  }
+  for (const deadline = performance.now() + LOCK_WAIT_MS; performance.now() < deadline; await Bun.sleep(50)) {
+    const lock = lockDirectory(dataDir, role);
+    if (lock !== undefined) return lock;
+  }
+  throw new Error(`another ${role} runs on ${resolve(dataDir)}: give each a DATA_DIR of its own`);
+}
+
+/** A connection that says once when Redis is away, and once when it is back. */
+export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logger) {
+  const redis = connect(address, kind);
+  let away = false;
+  redis.on("error", (error) => {
+    if (!away) log.error({ err: error, connection: kind }, "redis is away");
+    away = true;
+  });
+  redis.on("ready", () => {
+    if (away) log.warn({ connection: kind }, "redis is back");
+    away = false;
+  });
+  return redis;
+}

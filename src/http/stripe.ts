@@ -1,0 +1,109 @@
+/*
+ * POST /v1/webhooks/stripe: a payment that Stripe tells of, without a producer of one's own. Whatever Stripe
+ * could not make better by sending it again is answered with 200, with `ignored` and why: after any other answer
+ * Stripe sends it again, for up to three days, and in the end switches the endpoint off. What could not be stored
+ * is a 503, and comes again.
+ *
+ * An endpoint should listen to one kind of event: checkout.session.completed and
+ * checkout.session.async_payment_succeeded where Checkout is used (they have the customer's address, name and
+ * language), else payment_intent.succeeded. With more of them the first to come defines the mail, and the others
+ * are its duplicates, within DEDUP_TTL_MS. A subscription's session names no payment and shares no id with it.
+ */
+import type { Hono } from "hono";
+import type { Logger } from "pino";
+import { z } from "zod";
+import type { Event } from "../domain/event.ts";
+import type { Ingress } from "../domain/ingress.ts";
+import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
+import { MAX_EVENT_BYTES } from "./events.ts";
+import { problem, refuse } from "./problem.ts";
+import { mapStripeEvent, type StripeEnvelope } from "./stripeEvent.ts";
+import { PAYMENT_READERS } from "./stripePayment.ts";
+import { createStripeVerifier } from "./stripeSignature.ts";
+
+export interface StripeDeps {
+  ingress: Ingress;
+  /** `whsec_…`, of one endpoint or of several; none: there is no such route. */
+  stripeSecrets: readonly string[];
+  log: Logger;
+  /** Epoch ms. */
+  now(): number;
+}
+
+export const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; listen to one kind, for the first event of a payment defines its mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601 with an offset) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
+
+/** The envelope; what is inside `object` depends on `type`. */
+export const stripeInput = z
+  .looseObject({
+    id: z.string().meta({ example: "evt_1QPaid" }),
+    type: z.string().meta({ example: "checkout.session.completed" }),
+    created: z.int().meta({ description: "Epoch seconds" }),
+    livemode: z.boolean(),
+    data: z.looseObject({ object: z.looseObject({}) }),
+  })
+  .meta({ id: "StripeEvent" });
+
+export const stripeReply = z
+  .union([
+    z.object({ received: z.literal(true), id: z.string(), duplicate: z.boolean() }),
+    z.object({ received: z.literal(true), ignored: z.string().meta({ description: "Why it makes no mail" }) }),
+  ])
+  .meta({ id: "StripeReceived" });
+
+export function stripeRoutes(app: Hono, deps: StripeDeps): void {
+  const { ingress, log, now, stripeSecrets } = deps;
+  const faultOf = createStripeVerifier(stripeSecrets);
+
+  app.post("/v1/webhooks/stripe", async (c) => {
+    if (stripeSecrets.length === 0) {
+      return refuse(problem("not-found", "STRIPE_WEBHOOK_SECRETS is not set: no event of Stripe's could be verified."));
+    }
+    const json = await readSigned(c.req.raw);
+    if (!json.ok) return refuse(json.problem);
+    const { mapped, ...envelope } = mapStripeEvent(json.value);
+    if (mapped.kind === "event") return post(mapped.event, mapped.leftOut, envelope);
+    const level = mapped.kind === "ignored" ? "info" : "warn";
+    log[level]({ ...envelope, reason: mapped.reason }, "stripe event ignored");
+    return reply({ received: true, ignored: mapped.reason });
+  });
+
+  /** A wrong signature is a 400, as in Stripe's own examples: it is about the body, and asks for no credentials. */
+  async function readSigned(request: Request): Promise<Read<unknown>> {
+    const header = request.headers.get("stripe-signature");
+    if (header === null) return unsigned("there is none");
+    const body = await readBytes(request, MAX_EVENT_BYTES);
+    if (!body.ok) return body;
+    const fault = faultOf(header, body.value, now());
+    if (fault !== undefined) return unsigned(fault);
+    const text = decodeText(body.value);
+    return text.ok ? decodeJson(text.value) : text;
+  }
+
+  async function post(event: Event, leftOut: string[], envelope: StripeEnvelope): Promise<Response> {
+    const posted = await ingress.post(event);
+    switch (posted.kind) {
+      case "accepted":
+      case "conflict": {
+        // The same payment told in other words, by another type of event, is still the same payment.
+        const duplicate = posted.kind === "conflict" || posted.duplicate;
+        const { messageId } = posted;
+        log.info({ ...envelope, eventId: event.id, messageId, duplicate, leftOut }, "stripe event accepted");
+        return reply({ received: true, id: messageId, duplicate });
+      }
+      case "full":
+        return refuse(
+          problem("backlog-full", `${posted.limit} messages wait already. Send the same event again later.`),
+        );
+      case "unavailable":
+        return refuse(problem("unavailable", `${posted.reason}. Sending the same event again is safe.`));
+    }
+  }
+}
+
+function unsigned(fault: string): Read<never> {
+  return { ok: false, problem: problem("invalid-request", `The Stripe-Signature was not accepted: ${fault}.`) };
+}
+
+function reply(body: z.infer<typeof stripeReply>): Response {
+  return Response.json(body);
+}

@@ -1,0 +1,132 @@
+/*
+ * ROLE=all and ROLE=api: the HTTP service, over the journal, over Redis. With ROLE=all it starts the worker as a
+ * child process, and redis-server too when REDIS_URL is unset.
+ */
+import { resolve } from "node:path";
+import type { Config } from "./config.ts";
+import type { Durability } from "./domain/ingress.ts";
+import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
+import { createApp } from "./http/app.ts";
+import { createFallback } from "./journal/fallback.ts";
+import { openJournal } from "./journal/journal.ts";
+import { keptSecret } from "./journal/secret.ts";
+import { createMetrics } from "./metrics.ts";
+import type { RedisAddress } from "./stream/connect.ts";
+import { createDeadLetters } from "./stream/dead.ts";
+import { readDurability, writeFault } from "./stream/durability.ts";
+import { startEmbeddedRedis } from "./stream/embedded.ts";
+import { createFeed } from "./stream/feed.ts";
+import { createIngress } from "./stream/ingress.ts";
+import { partitionOf } from "./stream/keys.ts";
+import { messageIdOf } from "./stream/messageId.ts";
+import { createMessages } from "./stream/messages.ts";
+import { createQueues } from "./stream/queues.ts";
+import { startWorkerChild } from "./worker/child.ts";
+
+/** On top of the deadline: the worker's own last settlements. */
+const CHILD_GRACE_MS = 3_000;
+const DURABILITY_INTERVAL_MS = 10_000;
+
+/** @throws ConfigError, or an Error when the port or the folder is taken */
+export async function startService(config: Config, host: Host): Promise<Running & { url: string }> {
+  const { log } = host;
+  const lock = await ownDirectory(config.DATA_DIR, "service");
+  const embedded = config.REDIS_URL === undefined ? await startEmbeddedRedis(config.DATA_DIR, log) : undefined;
+  const address = embedded?.address ?? (config.REDIS_URL as RedisAddress);
+  const redis = openRedis(address, "ingress", log);
+
+  let durability: Durability = "written";
+  const refreshDurability = async () => {
+    const now = await readDurability(redis).catch(() => durability);
+    if (now === "volatile" && durability !== now) log.error("this redis has no AOF: accepted events die with it");
+    durability = now;
+  };
+  redis.on("ready", () => void refreshDurability());
+  const durabilityTimer = setInterval(() => void refreshDurability(), DURABILITY_INTERVAL_MS);
+  await redis.connect().catch(() => {}); // it goes on trying
+  await refreshDurability();
+
+  const queues = createQueues(redis, config.PARTITIONS);
+  const metrics = createMetrics(queues, () => journal.stats());
+  const stream = createIngress(redis, {
+    partitions: config.PARTITIONS,
+    delayMs: config.DELAY_MS,
+    dedupTtlMs: config.DEDUP_TTL_MS,
+    retentionMs: config.RETENTION_MS,
+    firstCheckMs: config.CHECK_BACKS[0] ?? 0,
+    maxBacklog: config.MAX_BACKLOG,
+    durability: () => durability,
+    log,
+  });
+  const journal = openJournal(config.DATA_DIR, config.JOURNAL_MAX_BYTES, log);
+  const ingress = createFallback({
+    inner: stream,
+    journal,
+    messageIdOf: (eventId) => messageIdOf(eventId, partitionOf(eventId, config.PARTITIONS)),
+    delayMs: config.DELAY_MS,
+    firstCheckMs: config.CHECK_BACKS[0] ?? 0,
+    log,
+    now: Date.now,
+    random: Math.random,
+  });
+  const app = createApp({
+    ingress: metrics.counted(ingress),
+    messages: createMessages(redis, config.PARTITIONS),
+    dead: createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS),
+    queues,
+    feed: createFeed(() => openRedis(address, "blocking", log), config.PARTITIONS),
+    async ready() {
+      if (journal.stats().bytes < config.JOURNAL_MAX_BYTES) return undefined;
+      return writeFault(redis).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+    },
+    ingestKeys: config.INGEST_KEYS ?? [keptSecret(config.DATA_DIR, "ingest.key", "ppi_")],
+    adminToken: config.ADMIN_TOKEN ?? keptSecret(config.DATA_DIR, "admin.token", "ppa_"),
+    log,
+    now: Date.now,
+    metrics: () => metrics.render(),
+  });
+  const server = listen(config, app.fetch);
+  const child =
+    config.ROLE === "all"
+      ? startWorkerChild(host.command, { ...host.env, ...childEnvironment(config, embedded?.address.path) }, log)
+      : undefined;
+  log.info({ url: server.url.href, role: config.ROLE, durability }, "service started");
+
+  return {
+    url: server.url.href,
+    async stop(deadlineMs) {
+      await Promise.race([server.stop(), Bun.sleep(Math.min(deadlineMs, 2_000))]);
+      await server.stop(true);
+      await child?.stop(deadlineMs + CHILD_GRACE_MS);
+      clearInterval(durabilityTimer);
+      await ingress.stop();
+      journal.close();
+      redis.disconnect();
+      await embedded?.stop();
+      lock.release();
+      log.info("service stopped");
+    },
+  };
+}
+
+function listen(config: Config, fetch: (request: Request) => Response | Promise<Response>) {
+  try {
+    return Bun.serve({
+      hostname: config.HOST,
+      port: config.PORT,
+      fetch,
+      development: false,
+      idleTimeout: 60,
+      maxRequestBodySize: 16 * 1024 * 1024,
+    });
+  } catch (error) {
+    throw new Error(`cannot listen on HOST ${config.HOST}, PORT ${config.PORT}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function childEnvironment(config: Config, socket: string | undefined): Record<string, string> {
+  const redis = socket === undefined ? {} : { REDIS_URL: `unix:${socket}` };
+  return { ROLE: "worker", POSTPAID_CHILD: "1", DATA_DIR: resolve(config.DATA_DIR), ...redis };
+}

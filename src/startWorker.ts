@@ -1,0 +1,77 @@
+/* ROLE=worker, on its own or as the child of ROLE=all. */
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
+import { openOutbox } from "./journal/outbox.ts";
+import { openRollbackReader } from "./journal/reader.ts";
+import { keptSecret } from "./journal/secret.ts";
+import { startCatcher } from "./mail/catcher.ts";
+import { createRenderer } from "./mail/render.ts";
+import { createMailer } from "./mail/transport.ts";
+import { socketPathOf } from "./stream/embedded.ts";
+import { RedisAway } from "./stream/fault.ts";
+import { startWorker, type Worker } from "./worker/worker.ts";
+
+/** @throws ConfigError, or an Error when the folder or the catcher's port is taken */
+export async function startWorkerRole(config: Config, host: Host): Promise<Running> {
+  const { log } = host;
+  const lock = await ownDirectory(config.DATA_DIR, "worker");
+  const address = config.REDIS_URL ?? ({ kind: "unix", path: socketPathOf(config.DATA_DIR) } as const);
+  const redis = openRedis(address, "worker", log);
+  const catcher =
+    config.SMTP_URL === undefined
+      ? await startCatcher({ port: config.CATCHER_PORT, directory: join(config.DATA_DIR, "caught"), log })
+      : undefined;
+  const smtpUrl = config.SMTP_URL ?? `smtp://127.0.0.1:${catcher?.port}`;
+
+  const outbox = openOutbox(config.DATA_DIR, log);
+  const rollbacks = openRollbackReader(config.DATA_DIR);
+  let stopping = false;
+  const start = async (): Promise<Worker | undefined> => {
+    while (!stopping) {
+      try {
+        return await startWorker({
+          redis,
+          openBlocking: () => openRedis(address, "blocking", log),
+          readsPartitionsTogether: address.kind !== "cluster",
+          partitions: config.PARTITIONS,
+          consumer: keptSecret(config.DATA_DIR, "worker.id", "worker-").slice(0, 23),
+          concurrency: config.CONCURRENCY,
+          leaseMs: config.LEASE_MS,
+          dedupTtlMs: config.DEDUP_TTL_MS,
+          retentionMs: config.RETENTION_MS,
+          priorityOrder: config.PRIORITY_ORDER,
+          policy: {
+            maxRetries: config.MAX_RETRIES,
+            retryDelaysMs: config.RETRY_DELAYS,
+            onUnknown: config.ON_UNKNOWN,
+          },
+          render: createRenderer({ from: config.MAIL_FROM }),
+          mailer: createMailer({ smtpUrl, from: config.MAIL_FROM, maxConnections: config.CONCURRENCY }),
+          booking: { store: undefined, delaysMs: config.CHECK_BACKS, maxAsks: config.BOOKING_MAX_ASKS },
+          outbox,
+          isRolledBack: rollbacks.isRolledBack,
+          log,
+          random: Math.random,
+        });
+      } catch (error) {
+        if (!(error instanceof RedisAway)) throw error;
+        await Bun.sleep(200);
+      }
+    }
+    return undefined;
+  };
+  const started = start();
+  void started.then((worker) => worker && log.info({ concurrency: config.CONCURRENCY }, "worker started"));
+
+  return {
+    async stop(deadlineMs) {
+      stopping = true;
+      await (await started)?.stop(deadlineMs);
+      redis.disconnect();
+      rollbacks.close();
+      await catcher?.stop();
+      lock.release();
+    },
+  };
+}

@@ -1,0 +1,219 @@
+/* Redis away: posts go on, nothing is lost, nothing doubles, rollbacks win. Seen from outside. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { eventWith } from "../support/event.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
+import { INGEST_KEY, makeDataDir, startService, type TestService } from "../support/service.ts";
+import { until } from "../support/until.ts";
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+interface Setup {
+  redis: TestRedis;
+  relay: FakeRelay;
+  directory: string;
+  env: Record<string, string>;
+}
+
+async function setUp(script: RelayScript = {}): Promise<Setup> {
+  const redis = await startRedis();
+  const relay = await startRelay(script);
+  const { path, remove } = makeDataDir();
+  cleanups.push(
+    remove,
+    () => relay.stop(),
+    () => redis.stop(),
+  );
+  const env = { REDIS_URL: `unix:${redis.address.path}`, SMTP_URL: relay.url, DELAY_MS: "0" };
+  return { redis, relay, directory: path, env };
+}
+
+async function serviceOn({ directory, env }: Setup): Promise<TestService> {
+  const service = await startService(directory, env);
+  cleanups.push(() => service.stop());
+  return service;
+}
+
+async function decide(service: TestService, eventId: string, verb: "commit" | "rollback") {
+  const response = await fetch(new URL(`/v1/events/${eventId}/${verb}`, service.url), {
+    method: "POST",
+    headers: { authorization: `Bearer ${INGEST_KEY}` },
+  });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+async function accepted(service: TestService, event: unknown): Promise<Record<string, unknown>> {
+  const response = await service.post(event);
+  const body = (await response.json()) as Record<string, unknown>;
+  expect([response.status, body]).toEqual([202, expect.objectContaining({ id: expect.any(String) })]);
+  return body;
+}
+
+function mailedIds(relay: FakeRelay): string[] {
+  return relay.received.map(({ raw }) => /^Message-ID: <(.+)@/m.exec(raw.toString())?.[1] ?? "");
+}
+
+async function stateOf(service: TestService, id: unknown): Promise<string> {
+  return ((await (await service.get(`/v1/messages/${id}`)).json()) as { state: string }).state;
+}
+
+describe("Redis away", () => {
+  test("posts go on through kill -9 of the service, and each event has one mail when Redis is back", async () => {
+    const setup = await setUp();
+    await setup.redis.kill();
+    const first = await serviceOn(setup);
+    expect((await first.get("/readyz")).status).toBe(200);
+    const ids: unknown[] = [];
+    const postTo = async (service: TestService, n: number) => {
+      const body = await accepted(service, eventWith(`evt_${n}`));
+      expect(body["durability"]).toBe("journaled");
+      ids.push(body["id"]);
+    };
+    await Promise.all(Array.from({ length: 300 }, (_, n) => postTo(first, n)));
+    await first.kill();
+    const second = await serviceOn(setup);
+    await Promise.all(Array.from({ length: 300 }, (_, n) => postTo(second, 150 + n)));
+    expect((await accepted(second, eventWith("evt_0")))["duplicate"]).toBe(true);
+    await setup.redis.start();
+    await second.line(({ msg }) => msg === "journal drained");
+    const wanted = new Set(ids);
+    await until("each has its mail", () => mailedIds(setup.relay).length >= wanted.size, 30_000);
+    expect(mailedIds(setup.relay).sort()).toEqual([...wanted].map(String).sort());
+    expect(wanted.size).toBe(450);
+  }, 60_000);
+
+  test("another body under a journaled id is 422", async () => {
+    const setup = await setUp();
+    const service = await serviceOn(setup);
+    await setup.redis.kill();
+    await accepted(service, eventWith("evt_1"));
+    expect((await service.post(eventWith("evt_1", undefined, "other@example.com"))).status).toBe(422);
+  });
+
+  test("a journal without room is 503 with Retry-After, and the next post after Redis's return is taken", async () => {
+    const setup = await setUp();
+    setup.env["JOURNAL_MAX_BYTES"] = "1500";
+    const service = await serviceOn(setup);
+    await setup.redis.kill();
+    const statuses: number[] = [];
+    for (let n = 0; n < 4; n++) {
+      const response = await service.post(eventWith(`evt_${n}`));
+      statuses.push(response.status);
+      if (response.status === 503) expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
+    }
+    expect(statuses[0]).toBe(202);
+    expect(statuses.at(-1)).toBe(503);
+    await setup.redis.start();
+    await until("the posts are taken again", async () => (await service.post(eventWith("evt_9"))).status === 202);
+  });
+
+  test("a half-open Redis does not hold a post for 2 s, and the worker recovers by itself", async () => {
+    const setup = await setUp();
+    const service = await serviceOn(setup);
+    await until(
+      "a first mail",
+      async () => (await stateOf(service, (await accepted(service, eventWith("evt_0")))["id"])) === "sent",
+    );
+    setup.redis.signal("SIGSTOP");
+    const startedAt = performance.now();
+    const body = await accepted(service, eventWith("evt_1"));
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(body["durability"]).toBe("journaled");
+    setup.redis.signal("SIGCONT");
+    await until("its mail", () => mailedIds(setup.relay).includes(String(body["id"])), 20_000);
+  }, 40_000);
+});
+
+describe("a rollback while Redis is away", () => {
+  test("wins over its event in the journal, whichever came first", async () => {
+    const setup = await setUp();
+    const service = await serviceOn(setup);
+    await setup.redis.kill();
+    await accepted(service, eventWith("evt_before"));
+    expect(await decide(service, "evt_before", "rollback")).toMatchObject({
+      status: 202,
+      body: { result: "journaled", durability: "journaled" },
+    });
+    await decide(service, "evt_after", "rollback");
+    expect(await accepted(service, eventWith("evt_after"))).toMatchObject({ state: "cancelled" });
+    const mailed = await accepted(service, eventWith("evt_mailed"));
+    await setup.redis.start();
+    await until("the other's mail", () => mailedIds(setup.relay).includes(String(mailed["id"])), 20_000);
+    await service.line(({ msg }) => msg === "journal drained");
+    expect(mailedIds(setup.relay)).toEqual([String(mailed["id"])]);
+  }, 40_000);
+
+  test("wins over an event that Redis holds already and that is due when it comes back", async () => {
+    const setup = await setUp();
+    const service = await serviceOn(setup);
+    const ids = await Promise.all(
+      Array.from(
+        { length: 50 },
+        async (_, n) => (await accepted(service, eventWith(`evt_${n}`, { delayMs: 1_500 })))["id"],
+      ),
+    );
+    await setup.redis.kill();
+    for (let n = 0; n < 50; n++) expect((await decide(service, `evt_${n}`, "rollback")).status).toBe(202);
+    const dueAt = Date.now() + 1_500;
+    await until("they are due", () => Date.now() > dueAt);
+    await setup.redis.start();
+    for (const id of ids)
+      await until(`${id} is cancelled`, async () => (await stateOf(service, id)) === "cancelled", 20_000);
+    expect(setup.relay.received).toHaveLength(0);
+  }, 60_000);
+});
+
+describe("hold, commit, rollback", () => {
+  test("a held event is mailed after its commit, and not before", async () => {
+    const setup = await setUp();
+    const service = await serviceOn(setup);
+    const held = await accepted(service, eventWith("evt_1", { hold: true }));
+    expect(held["state"]).toBe("held");
+    const other = await accepted(service, eventWith("evt_2"));
+    await until("the other's mail", () => mailedIds(setup.relay).includes(String(other["id"])), 10_000);
+    expect(mailedIds(setup.relay)).not.toContain(String(held["id"]));
+    expect(await decide(service, "evt_1", "commit")).toMatchObject({ status: 200, body: { result: "committed" } });
+    expect(await decide(service, "evt_1", "commit")).toMatchObject({ status: 200, body: { result: "committed" } });
+    await until("its mail", () => mailedIds(setup.relay).includes(String(held["id"])), 10_000);
+    await until("it is sent", async () => (await stateOf(service, held["id"])) === "sent");
+    expect(await decide(service, "evt_1", "rollback")).toMatchObject({ body: { result: "too_late" } });
+  });
+
+  test("a rollback is definitive: cancelled, also before its event; then nothing is mailed", async () => {
+    const setup = await setUp();
+    const service = await serviceOn(setup);
+    await accepted(service, eventWith("evt_1", { hold: true }));
+    expect(await decide(service, "evt_1", "rollback")).toMatchObject({ status: 200, body: { result: "cancelled" } });
+    expect((await decide(service, "evt_1", "commit")).status).toBe(409);
+    expect(await decide(service, "evt_2", "rollback")).toMatchObject({ status: 200, body: { result: "cancelled" } });
+    expect(await accepted(service, eventWith("evt_2"))).toMatchObject({ state: "cancelled" });
+    expect((await decide(service, "evt_3", "commit")).status).toBe(404);
+    const other = await accepted(service, eventWith("evt_4"));
+    await until("the other's mail", () => mailedIds(setup.relay).includes(String(other["id"])), 10_000);
+    expect(setup.relay.received).toHaveLength(1);
+  });
+
+  test("rolled back in flight, a message whose attempt fails is not tried again", async () => {
+    const setup = await setUp({ dot: ["hang"] });
+    setup.env["RETRY_DELAYS"] = "1ms";
+    const service = await serviceOn(setup);
+    const { id } = await accepted(service, eventWith("evt_1"));
+    await setup.relay.until(({ commands }) => commands.includes("DATA"));
+    expect(await decide(service, "evt_1", "rollback")).toMatchObject({ body: { result: "in_flight" } });
+    setup.relay.closeConnections();
+    await until("it is cancelled", async () => (await stateOf(service, id)) === "cancelled", 10_000);
+  });
+
+  test("a held event that nobody decides stays held, listed, and is put in front of a person", async () => {
+    const setup = await setUp();
+    setup.env["CHECK_BACKS"] = "20ms 30ms";
+    const service = await serviceOn(setup);
+    const { id } = await accepted(service, eventWith("evt_1", { hold: true }));
+    await service.line(({ msg }) => msg.startsWith("held event waits for a person"));
+    const { items } = (await (await service.get("/v1/messages?state=held")).json()) as { items: { id: string }[] };
+    expect(items.map((item) => item.id)).toEqual([String(id)]);
+  });
+});

@@ -1,0 +1,65 @@
+/*
+ * kill -9 between the relay's 250 and its settlement. Redis is stopped for that moment, so that the settlement
+ * cannot get through; what the worker knows is on its own disk by then.
+ */
+import { Database } from "bun:sqlite";
+import { afterEach, expect, test } from "bun:test";
+import { join } from "node:path";
+import { eventWith } from "../support/event.ts";
+import { startRedis } from "../support/redis.ts";
+import { startRelay } from "../support/relay.ts";
+import { makeDataDir, startService } from "../support/service.ts";
+import { until } from "../support/until.ts";
+
+const ROUNDS = 5;
+const AT_ONCE = 40;
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+test(`${ROUNDS * AT_ONCE} mails whose 250 was read, their worker killed before it could settle: none is sent twice`, async () => {
+  const redis = await startRedis();
+  const relay = await startRelay({ dot: "keep, hang" });
+  const { path, remove } = makeDataDir();
+  cleanups.push(
+    remove,
+    () => relay.stop(),
+    () => redis.stop(),
+  );
+  const service = await startService(path, {
+    REDIS_URL: `unix:${redis.address.path}`,
+    SMTP_URL: relay.url,
+    DELAY_MS: "0",
+    CONCURRENCY: String(AT_ONCE),
+    RETRY_DELAYS: "1ms",
+  });
+  cleanups.push(() => service.stop());
+
+  for (let round = 0; round < ROUNDS; round++) {
+    const posts = Array.from({ length: AT_ONCE }, (_, n) => service.post(eventWith(`evt_${round}_${n}`)));
+    const replies = await Promise.all(posts.map(async (post) => (await post).json() as Promise<{ id: string }>));
+    const ids = replies.map(({ id }) => id);
+    await relay.until(({ received }) => received.length === (round + 1) * AT_ONCE);
+    redis.signal("SIGSTOP");
+    relay.closeConnections("250 2.0.0 queued");
+    await until("the worker has read each 250", () => ids.every((id) => isFact(path, id)), 10_000);
+    const workers = service.lines.filter(({ msg }) => msg === "worker process started");
+    process.kill(Number(workers.at(-1)?.["pid"]), "SIGKILL");
+    redis.signal("SIGCONT");
+    const sent = async () => {
+      const { states } = (await (await service.get("/v1/queues")).json()) as { states: { sent: { total: number } } };
+      return states.sent.total === (round + 1) * AT_ONCE;
+    };
+    await until("they are settled after the restart", sent, 20_000);
+  }
+  expect(relay.received).toHaveLength(ROUNDS * AT_ONCE);
+}, 180_000);
+
+function isFact(directory: string, messageId: string): boolean {
+  const database = new Database(join(directory, "outbox.sqlite"), { readonly: true });
+  const row = database.query("SELECT 1 FROM facts WHERE messageId = ? AND reply LIKE '%250%'").get(messageId);
+  database.close();
+  return row !== null;
+}
