@@ -119,6 +119,16 @@ export const SETTINGS = {
     secret: true,
     parse: (value) => (/^[\x21-\x7e]+$/.test(value) ? value : undefined),
   } as Setting<string>,
+  STRIPE_WEBHOOK_SECRETS: {
+    default: undefined,
+    allowed: "signing secrets of Stripe endpoints, whsec_…, separated by commas",
+    about: "Secrets that Stripe signs with; several for rotation. Unset: POST /v1/webhooks/stripe is closed.",
+    secret: true,
+    parse: (value) => {
+      const secrets = value.split(",").map((one) => one.trim());
+      return secrets.every((one) => /^whsec_[\x21-\x7e]+$/.test(one)) ? secrets : undefined;
+    },
+  } as Setting<string[]>,
   DELAY_MS: integer(10_000, 0, 30 * DAY_MS, "Delay before the first attempt, ms, where event and type set none."),
   MAX_RETRIES: integer(10, 0, 100, "Retries after the first attempt, before a message is a dead letter."),
   RETRY_DELAYS: {
@@ -186,7 +196,7 @@ export const SETTINGS = {
 type Settings = typeof SETTINGS;
 type Name = keyof Settings;
 /** Always set: those that have a default. */
-type Optional = "REDIS_URL" | "SMTP_URL" | "INGEST_KEYS" | "ADMIN_TOKEN";
+type Optional = "REDIS_URL" | "SMTP_URL" | "INGEST_KEYS" | "ADMIN_TOKEN" | "STRIPE_WEBHOOK_SECRETS";
 type Value<N extends Name> = NonNullable<ReturnType<Settings[N]["parse"]>>;
 
 export type Config = { [N in Exclude<Name, Optional>]: Value<N> } & { [N in Optional]: Value<N> | undefined };

@@ -81,6 +81,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     },
     ingestKeys: config.INGEST_KEYS ?? [keptSecret(config.DATA_DIR, "ingest.key", "ppi_")],
     adminToken: config.ADMIN_TOKEN ?? keptSecret(config.DATA_DIR, "admin.token", "ppa_"),
+    stripeSecrets: config.STRIPE_WEBHOOK_SECRETS ?? [],
     log,
     now: Date.now,
     metrics: () => metrics.render(),

@@ -120,7 +120,8 @@ function read(text: string, source: string): BookingStatus {
   } catch {
     return unavailable(source, `it answered with what is not JSON: ${show(text)}`);
   }
-  const isObject = typeof body === "object" && body !== null && "status" in body;
-  if (!isObject) return unavailable(source, `it answered ${show(body)}, must be an object with a status`);
+  if (typeof body !== "object" || body === null || !("status" in body)) {
+    return unavailable(source, `it answered ${show(body)}, must be an object with a status`);
+  }
   return readStatus(body.status, source);
 }

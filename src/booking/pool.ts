@@ -2,9 +2,9 @@
  * Postgres and MySQL through Bun.SQL. Each question has one of at most four connections to itself, so that one that
  * hangs holds up no other, and can be cut off alone:
  *   Postgres  the server is told to cancel, and the connection goes back to the pool once it has said that it did
- *   MySQL     Bun cannot cancel: the connection is closed. The server may run the statement to its end; its own
- *             limit is `SET STATEMENT max_statement_time=2 FOR SELECT …` (MariaDB) or the hint
- *             `SELECT /*+ MAX_EXECUTION_TIME(2000) *​/ …` (MySQL)
+ *   MySQL     Bun cannot cancel: the connection is closed, and the server may run the statement to its end. Its own
+ *             limit can stand in the query: SET STATEMENT max_statement_time=2 FOR SELECT … on MariaDB, the hint
+ *             MAX_EXECUTION_TIME(2000) on MySQL
  * A server that says nothing at all loses the connection, too. Nothing is opened before the first question. A
  * connection that broke is replaced by the next question; the one that it broke under is answered with the fault.
  */

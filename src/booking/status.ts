@@ -28,12 +28,15 @@ export function unavailable(source: string, fault: string): BookingStatus {
   return { kind: "unavailable", reason: cut(line, MAX_REASON) };
 }
 
-/** @example faultOf(error) // "relation \"bookings\" does not exist (42P01)" */
+/**
+ * With the database's own code where there is one, rather than Bun's.
+ * @example faultOf(error) // "relation \"bookings\" does not exist (42P01)"
+ */
 export function faultOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code, errno } = error as Error & { code?: unknown; errno?: unknown };
-  const name = [errno, code].find((one) => typeof one === "string" || (typeof one === "number" && one > 0));
-  return name === undefined ? error.message : `${error.message} (${name})`;
+  const name = typeof code === "string" && code.startsWith("ERR_") && errno ? errno : code;
+  return typeof name === "string" || typeof name === "number" ? `${error.message} (${name})` : error.message;
 }
 
 /** A value as JSON, cut so that a reason never repeats a whole body. */

@@ -21,7 +21,7 @@ export interface ClientOptions {
   key: string;
   /** For one try, ms; 2,000 by default. */
   timeoutMs?: number;
-  /** For all tries of one call, ms; 10,000 by default. */
+  /** For all tries of one call, ms; 10,000 by default. So long `withMail` waits, at worst, after the transaction. */
   deadlineMs?: number;
   /** Told what `withMail` could not finish; a line of console.warn by default. */
   onUndecided?: (undecided: Undecided) => void | Promise<void>;

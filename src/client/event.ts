@@ -90,7 +90,7 @@ export interface EventOptions {
   hold?: boolean | undefined;
 }
 
-/** A bad one would fail again on each try, or not even make it into a header. */
+/** A bad one would not even make it into a header; and no path keeps "." or "..", however it is encoded. */
 export function isEventId(id: unknown): id is string {
-  return typeof id === "string" && /^[\x21-\x7e]{1,128}$/.test(id);
+  return typeof id === "string" && /^(?!\.\.?$)[\x21-\x7e]{1,128}$/.test(id);
 }

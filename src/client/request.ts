@@ -2,10 +2,13 @@
  * One call is as many tries as its deadline has room for, each with the same id and the same bytes, so that
  * the service tells a repetition from a new event. Tried again: network errors, tries that ran out of time,
  * 429 and 5xx. Anything else is an answer. No try is begun that the deadline has no room for: what Retry-After
- * asks for is kept, or the call ends at once.
+ * asks for is kept, or the call ends at once, with what is known.
  */
 import { parseRetryAfter, waitMs } from "./backoff.ts";
 import { errorOf, isTransient, PostpaidError } from "./errors.ts";
+
+/** Less is no room: the try would end as "no answer", and hide the answer before it. */
+const LEAST_TRY_MS = 50;
 
 export interface Call {
   method: "GET" | "POST";
@@ -51,7 +54,7 @@ export async function request(call: Call, transport: Transport): Promise<unknown
     }
     const retryAfterMs = made.kind === "answered" ? made.retryAfterMs : undefined;
     const pauseMs = waitMs(tries, retryAfterMs, transport.random());
-    if (performance.now() + pauseMs >= endsAt) throw exhausted(made, tries, call.deadlineMs);
+    if (performance.now() + pauseMs + LEAST_TRY_MS > endsAt) throw exhausted(made, tries, call.deadlineMs);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

@@ -20,6 +20,7 @@ import { messageRoutes } from "./messages.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { problem, problemOf, refuse } from "./problem.ts";
 import { queueRoutes } from "./queues.ts";
+import { stripeRoutes } from "./stripe.ts";
 
 export interface AppDeps {
   ingress: Ingress;
@@ -32,6 +33,8 @@ export interface AppDeps {
   /** At least one. `whsec_` and base64, or any text. */
   ingestKeys: readonly string[];
   adminToken: string;
+  /** Of Stripe's endpoints, `whsec_…`; none: their route is closed. */
+  stripeSecrets: readonly string[];
   log: Logger;
   /** Epoch ms. */
   now(): number;
@@ -48,6 +51,7 @@ export function createApp(deps: AppDeps): Hono {
   batchRoutes(app, auth, deps.ingress, deps.log);
 
   decisionRoutes(app, auth, deps.ingress);
+  stripeRoutes(app, deps);
   messageRoutes(app, auth, deps.messages);
   deadRoutes(app, auth, deps.dead, deps.messages);
   queueRoutes(app, auth, deps.queues);

@@ -25,6 +25,12 @@ function build() {
     paths: PATHS,
     components: {
       securitySchemes: {
+        stripeSignature: {
+          type: "apiKey",
+          in: "header",
+          name: "Stripe-Signature",
+          description: "Made by Stripe with a secret in `STRIPE_WEBHOOK_SECRETS`; at most 5 minutes off.",
+        },
         ingestKey: { type: "http", scheme: "bearer", description: "An ingest key." },
         adminToken: { type: "http", scheme: "bearer", description: "The admin token." },
         signature: { type: "apiKey", in: "header", name: "webhook-signature", description: SIGNATURE },

@@ -8,6 +8,7 @@ import { EVENT_EXAMPLE, event } from "./eventSchema.ts";
 import { messagesQuery } from "./messages.ts";
 import { PROBLEM_TYPE } from "./problem.ts";
 import * as replies from "./schemas.ts";
+import { STRIPE_ABOUT, stripeInput, stripeReply } from "./stripe.ts";
 
 type Refusal = keyof typeof REFUSALS;
 
@@ -90,6 +91,16 @@ export const PATHS: ZodOpenApiPathsObject = {
         202: json("Kept on the local disk until Redis is back", replies.rollbackReply),
         ...refusals(400, 401, 403, 503),
       },
+    },
+  },
+  "/v1/webhooks/stripe": {
+    post: {
+      summary: "Post a signed event of Stripe's",
+      description: STRIPE_ABOUT,
+      tags: ["events"],
+      security: [{ stripeSignature: [] }],
+      requestBody: { required: true, content: { "application/json": { schema: stripeInput } } },
+      responses: { 200: json("Taken, or ignored and why", stripeReply), ...refusals(400, 404, 413, 503) },
     },
   },
   "/v1/events/{eventId}": {

@@ -148,7 +148,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
           : inner.rollback(eventId));
       if (answer.kind === "unavailable" || answer.kind === "full") return false;
       if (answer.kind === "conflict" || answer.kind === "not_found") {
-        log.error({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
+        log.warn({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
       }
       return true;
     } catch (error) {

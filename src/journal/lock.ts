@@ -12,13 +12,14 @@ export interface DirectoryLock {
 /** Undefined when another process holds it. */
 export function lockDirectory(directory: string, role: string): DirectoryLock | undefined {
   const file = join(directory, `${role}.lock`);
-  const database = new Database(file, { create: true });
+  let database: Database | undefined;
   try {
+    database = new Database(file, { create: true });
     database.run("PRAGMA locking_mode = EXCLUSIVE");
     database.run("BEGIN EXCLUSIVE");
     database.run("CREATE TABLE IF NOT EXISTS held (since TEXT)");
   } catch (error) {
-    database.close();
+    database?.close();
     if (error instanceof Error && (error as { code?: string }).code === "SQLITE_BUSY") return undefined;
     throw new Error(`cannot lock ${file}`, { cause: error });
   }

@@ -183,6 +183,7 @@ describe("what cannot be sent is refused without a try", () => {
   const wrong: [string, (client: Client) => Promise<unknown>, RegExp][] = [
     ["an id that no header can carry", (client) => client.post({ ...event, id: "evt_é\n" }), /id must be 1 to 128/],
     ["no id", (client) => client.post({ ...event, id: undefined as unknown as string }), /id must be 1 to 128/],
+    ["an id that no path keeps", (client) => client.rollback(".."), /id must be 1 to 128/],
     ["a commit of an id with a space", (client) => client.commit("a b"), /id must be 1 to 128/],
     [
       "a BigInt",

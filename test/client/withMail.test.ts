@@ -22,7 +22,7 @@ interface Setting {
 
 const event = eventWith("evt_1", { priority: "low" });
 
-const DOWN: Step = { status: 500 };
+const DOWN: Step = { status: 503, headers: { "retry-after": "60" } };
 const INVALID = problem(400, "The event is not valid");
 const UNAUTHORIZED = problem(401, "Credentials are missing or wrong");
 const GONE = problem(404, "There is no such thing");
@@ -134,7 +134,12 @@ describe("a transaction that throws has its error thrown", () => {
     expect(Object.keys(declined)).not.toContain("suppressed");
   });
 
-  test.each(["a string", undefined, Object.freeze(new Error("frozen"))])("whatever it is: %p", async (thrown) => {
+  const odd: [string, unknown][] = [
+    ["a string", "declined"],
+    ["nothing", undefined],
+    ["a frozen error", Object.freeze(new Error("declined"))],
+  ];
+  test.each(odd)("also when it is %s, and the rollback fails", async (_, thrown) => {
     const { client } = await settingWith({ rollback: DOWN });
     const run = client.withMail(event, () => Promise.reject(thrown));
     expect(
@@ -192,7 +197,9 @@ describe("the mail", () => {
 
   test("breaks no payment when onUndecided throws, nor when there is none", async () => {
     const [warn, error] = [spyOn(console, "warn"), spyOn(console, "error")].map((spy) => spy.mockReturnValue());
-    cleanups.push(() => [warn, error].forEach((spy) => spy?.mockRestore()));
+    cleanups.push(() => {
+      for (const spy of [warn, error]) spy?.mockRestore();
+    });
     const options = { url: "http://127.0.0.1:1", key: "k", deadlineMs: 50 };
     const failing = createClient({ ...options, onUndecided: () => Promise.reject(new Error("disk full")) });
     for (const client of [failing, createClient(options)]) {

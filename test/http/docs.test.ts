@@ -36,6 +36,7 @@ describe("the OpenAPI document", () => {
         "GET /v1/queues",
         "POST /v1/queues/{name}/pause",
         "POST /v1/queues/{name}/resume",
+        "POST /v1/webhooks/stripe",
         "GET /v1/live",
         "GET /healthz",
         "GET /readyz",

@@ -177,6 +177,7 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
       },
     },
     ready: async () => undefined,
+    stripeSecrets: [],
     ingestKeys: [INGEST_KEY, SECOND_KEY, WHSEC_KEY],
     adminToken: ADMIN_TOKEN,
     log: pino({ level: "debug" }, { write: (line: string) => self.logged.push(JSON.parse(line)) }),

@@ -161,6 +161,7 @@ describe("an entry that names no message", () => {
     expect(items[0]?.death?.reason).toStartWith("the entry names no message: ");
     expect(items[0]?.timeline.length).toBe(1);
     expect(items[0]?.id).toContain(String(entry));
+    expect(await streams(on)).toEqual({ entries: taken.map(({ messageId }) => messageId), pending: 1 });
 
     expect(await takeAll(on.redis, "b")).toEqual([]);
     expect(await reclaim(on.redis, TAG, { of: "a" }, 0, { maxRetries: 3, onUnknown: "resend" })).toHaveLength(1);

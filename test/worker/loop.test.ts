@@ -163,6 +163,28 @@ describe("a loop that fails", () => {
     expect(rounds).toBe(2);
   });
 
+  test("does not spin either when it was woken during the round that failed", async () => {
+    let rounds = 0;
+    let failRound = () => {};
+    loop = startLoop("taker", kept.log, async () => {
+      rounds += 1;
+      await new Promise((_, reject) => {
+        failRound = () => reject(new Error("away"));
+      });
+      return 0;
+    });
+    await settle();
+    loop.wake();
+    failRound();
+    await settle();
+    expect(rounds).toBe(1);
+    await pass(25);
+    expect(rounds).toBe(2);
+    const stopped = loop.stop();
+    failRound();
+    await stopped;
+  });
+
   test("may be woken again as soon as it has recovered", async () => {
     let rounds = 0;
     loop = startLoop("taker", kept.log, async () => {

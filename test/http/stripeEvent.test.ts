@@ -1,0 +1,271 @@
+import { describe, expect, test } from "bun:test";
+import { parseEvent } from "../../src/domain/event.ts";
+import { mapStripeEvent } from "../../src/http/stripeEvent.ts";
+
+const METADATA = {
+  booking_id: "BK-1042",
+  booking_title: "Hà Nội → Sa Pa, sleeper bus",
+  starts_at: "2026-12-01T21:30:00+07:00",
+};
+
+/** The shapes that Stripe documents, shortened to the fields around those that are read. */
+const SESSION = {
+  id: "cs_test_a1B2",
+  object: "checkout.session",
+  amount_subtotal: 450000,
+  amount_total: 450000,
+  client_reference_id: "ref_1",
+  currency: "vnd",
+  customer: "cus_1",
+  customer_details: {
+    address: { country: "VN" },
+    email: "an@example.com",
+    name: "Nguyễn Văn An",
+    phone: null,
+    tax_exempt: "none",
+  },
+  customer_email: null,
+  livemode: false,
+  locale: "vi",
+  metadata: METADATA,
+  mode: "payment",
+  payment_intent: "pi_3Q",
+  payment_method_types: ["card"],
+  payment_status: "paid",
+  status: "complete",
+};
+
+const CHARGE = {
+  id: "ch_3Q",
+  object: "charge",
+  amount: 450000,
+  amount_captured: 450000,
+  amount_refunded: 0,
+  billing_details: { address: null, email: "billing@example.com", name: "Nguyễn Văn An", phone: null },
+  captured: true,
+  currency: "vnd",
+  description: "Sleeper bus",
+  metadata: METADATA,
+  paid: true,
+  payment_intent: "pi_3Q",
+  payment_method_details: { card: { brand: "visa", last4: "4242" }, type: "card" },
+  receipt_email: "an@example.com",
+  status: "succeeded",
+};
+
+const INTENT = {
+  id: "pi_3Q",
+  object: "payment_intent",
+  amount: 500000,
+  amount_received: 450000,
+  currency: "vnd",
+  description: "Sleeper bus",
+  latest_charge: "ch_3Q",
+  metadata: METADATA,
+  payment_method_types: ["card"],
+  receipt_email: "an@example.com",
+  status: "succeeded",
+};
+
+// biome-ignore lint/suspicious/noExplicitAny: tests break it in every way
+type Any = any;
+
+/** A copy of `object` with the changes of `change`, in an event of `type`. */
+function stripeEvent(type: string, object: object, change: (object: Any) => void = () => {}) {
+  const changed = structuredClone(object);
+  change(changed);
+  return { id: "evt_1", object: "event", type, created: 1_795_512_600, livemode: false, data: { object: changed } };
+}
+
+function eventOf(type: string, object: object, change?: (object: Any) => void) {
+  const { mapped } = mapStripeEvent(stripeEvent(type, object, change));
+  if (mapped.kind !== "event") throw new Error(mapped.reason);
+  expect(parseEvent(structuredClone(mapped.event)).ok).toBe(true);
+  return mapped.event.data;
+}
+
+function mappedOf(type: string, object: object, change?: (object: Any) => void) {
+  return mapStripeEvent(stripeEvent(type, object, change)).mapped;
+}
+
+const session = (change?: (object: Any) => void) => eventOf("checkout.session.completed", SESSION, change);
+const intent = (change?: (object: Any) => void) => eventOf("payment_intent.succeeded", INTENT, change);
+const charge = (change?: (object: Any) => void) => eventOf("charge.succeeded", CHARGE, change);
+
+describe("a Stripe event becomes ours", () => {
+  const booking = { id: "BK-1042", title: "Hà Nội → Sa Pa, sleeper bus", startsAt: "2026-12-01T21:30:00+07:00" };
+  const payment = { id: "pi_3Q", amount: 450000, currency: "VND", method: "card" };
+  const [email, name] = ["an@example.com", "Nguyễn Văn An"];
+
+  test.each([
+    ["checkout.session.completed", SESSION, { email, name, locale: "vi" }],
+    ["checkout.session.async_payment_succeeded", SESSION, { email, name, locale: "vi" }],
+    ["payment_intent.succeeded", INTENT, { email }],
+    ["charge.succeeded", CHARGE, { email, name }],
+    ["charge.captured", CHARGE, { email, name }],
+  ])("from %s", (type, object, customer) => {
+    const { mapped, ...envelope } = mapStripeEvent(stripeEvent(type, object));
+    expect(envelope).toEqual({ stripeEventId: "evt_1", stripeType: type, livemode: false });
+    expect(mapped).toEqual({
+      kind: "event",
+      leftOut: [],
+      event: {
+        id: "stripe_pi_3Q",
+        type: "payment.completed",
+        occurredAt: "2026-11-24T09:30:00.000Z",
+        data: { booking, payment, customer },
+      },
+    });
+  });
+
+  test("with the payment intent's id where there is one, expanded or not, else with its own", () => {
+    const id = (type: string, object: object, change: (object: Any) => void) => {
+      const mapped = mappedOf(type, object, change);
+      return mapped.kind === "event" && [mapped.event.id, mapped.event.data.payment.id];
+    };
+    for (const none of [null, undefined, 7]) {
+      expect(id("charge.succeeded", CHARGE, (o) => (o.payment_intent = none))).toEqual(["stripe_ch_3Q", "ch_3Q"]);
+    }
+    expect(id("checkout.session.completed", SESSION, (o) => (o.payment_intent = null))).toEqual([
+      "stripe_cs_test_a1B2",
+      "cs_test_a1B2",
+    ]);
+    expect(id("charge.succeeded", CHARGE, (o) => (o.payment_intent = INTENT))).toEqual(["stripe_pi_3Q", "pi_3Q"]);
+  });
+
+  test("without an instant when it has none", () => {
+    for (const created of [undefined, null, "now", -1, 1.5, 1e15]) {
+      const { mapped } = mapStripeEvent({ ...stripeEvent("charge.succeeded", CHARGE), created });
+      expect(mapped.kind === "event" && "occurredAt" in mapped.event).toBe(false);
+    }
+  });
+
+  test("when it costs nothing", () => {
+    const free = session((o) => Object.assign(o, { amount_total: 0, payment_status: "no_payment_required" }));
+    expect(free.payment).toEqual({ id: "pi_3Q", amount: 0, currency: "VND", method: "card" });
+  });
+
+  test("with what was captured, when that is less than what was authorized", () => {
+    expect(charge((o) => (o.amount_captured = 300000)).payment.amount).toBe(300000);
+    expect(charge((o) => delete o.amount_captured).payment.amount).toBe(450000);
+  });
+
+  test("with what the customer saw and paid, when Stripe converted the price", () => {
+    const shown = { presentment_amount: 1710, presentment_currency: "eur" };
+    for (const read of [session, intent, charge]) {
+      const { amount, currency } = read((o) => (o.presentment_details = shown)).payment;
+      expect([amount, currency]).toEqual([1710, "EUR"]);
+    }
+  });
+});
+
+describe("the customer", () => {
+  test("is written to where receipts go, else where the bill went", () => {
+    expect(charge((o) => (o.receipt_email = null)).customer.email).toBe("billing@example.com");
+    expect(charge((o) => (o.receipt_email = "An <an@example.com>")).customer.email).toBe("billing@example.com");
+    expect(charge((o) => (o.receipt_email = " an@example.com ")).customer.email).toBe("an@example.com");
+    const prefilled = session((o) => Object.assign(o, { customer_details: null, customer_email: "pre@example.com" }));
+    expect(prefilled.customer).toEqual({ email: "pre@example.com", locale: "vi" });
+  });
+
+  test("is found in the charge of an intent, expanded or of an older API version", () => {
+    const customer = { email: "billing@example.com", name: "Nguyễn Văn An" };
+    const bare = { ...CHARGE, receipt_email: null, payment_method_details: { type: "promptpay" } };
+    for (const where of [{ latest_charge: bare }, { charges: { object: "list", data: [bare] } }]) {
+      const { payment, ...data } = intent((o) => Object.assign(o, { receipt_email: null, ...where }));
+      expect([data.customer, payment.method]).toEqual([customer, "promptpay"]);
+    }
+  });
+
+  test.each(["auto", null, "", "  ", undefined])("has no language when the session's is %p", (locale) => {
+    const mapped = mappedOf("checkout.session.completed", SESSION, (o) => (o.locale = locale));
+    if (mapped.kind !== "event") throw new Error(mapped.reason);
+    expect(mapped.event.data.customer).not.toHaveProperty("locale");
+    expect(mapped.leftOut).toEqual([]);
+  });
+
+  test("has the language of the metadata before that of the page", () => {
+    expect(session((o) => (o.metadata.locale = "en-GB")).customer.locale).toBe("en-GB");
+    expect(intent((o) => (o.metadata.locale = "vi")).customer.locale).toBe("vi");
+    for (const locale of ["es-419", "fil", "fr-CA", "nb", "pt-BR", "zh-HK"]) {
+      expect(session((o) => (o.locale = locale)).customer.locale).toBe(locale);
+    }
+  });
+
+  test("has a name on one line", () => {
+    const named = (name: unknown) => session((o) => (o.customer_details.name = name)).customer.name;
+    expect(named("An\r\nBcc: x@example.com")).toBe("An Bcc: x@example.com");
+    expect(named(" \u0000\u2028An\u0085\ud800 ")).toBe("An \ufffd");
+    expect([named("\r\n"), named(""), named(7)]).toEqual([undefined, undefined, undefined]);
+  });
+});
+
+describe("the booking", () => {
+  test("has the id of the metadata, else the reference, else the payment's", () => {
+    const id = (bookingId: unknown, reference: unknown) =>
+      session((o) => Object.assign(o, { metadata: { booking_id: bookingId }, client_reference_id: reference })).booking
+        .id;
+    expect(id(" BK-1 ", "ref_1")).toBe("BK-1");
+    for (const unfit of [undefined, null, "", "BK 1", "Bến", "B\n1", "x".repeat(129), 1042]) {
+      expect(id(unfit, "ref_1")).toBe("ref_1");
+      expect(id(unfit, unfit)).toBe("pi_3Q");
+    }
+  });
+
+  test("has the title of the metadata, else the description, else its id", () => {
+    const untitled = (o: Any) => delete o.metadata.booking_title;
+    expect(intent(untitled).booking.title).toBe("Sleeper bus");
+    expect(charge(untitled).booking.title).toBe("Sleeper bus");
+    expect(session(untitled).booking.title).toBe("Booking BK-1042");
+    const bare = charge((o) => Object.assign(o, { metadata: {}, description: "\n" }));
+    expect(bare.booking).toEqual({ id: "pi_3Q", title: "Booking pi_3Q" });
+  });
+
+  test("has a title of at most 200 characters, on one line, of whole characters", () => {
+    const titled = (title: string) => session((o) => (o.metadata.booking_title = title)).booking.title;
+    expect(titled("x".repeat(200))).toBe("x".repeat(200));
+    expect(titled("x".repeat(201))).toBe(`${"x".repeat(199)}…`);
+    expect(titled(`${"x".repeat(198)}🚌🚌`)).toBe(`${"x".repeat(198)}…`);
+    expect(titled("Sa\u0000 Pa\r\nBcc: x@example.com")).toBe("Sa Pa Bcc: x@example.com");
+  });
+
+  test.each([
+    "tomorrow",
+    "2026-12-01",
+    "2026-12-01T21:30:00",
+    "2026-13-01T21:30:00Z",
+    "2026-12-01T21:30:00+07:00\r\nBcc: x",
+  ])("starts at no time when the metadata says %p, and tells which it left out", (startsAt) => {
+    const mapped = mappedOf("charge.succeeded", CHARGE, (o) => {
+      o.metadata.starts_at = startsAt;
+      o.metadata.locale = "not a language";
+    });
+    if (mapped.kind !== "event") throw new Error(mapped.reason);
+    expect(mapped.leftOut.sort()).toEqual(["/data/booking/startsAt", "/data/customer/locale"]);
+    expect(mapped.event.data.booking).toEqual({ id: "BK-1042", title: METADATA.booking_title });
+    expect(mapped.event.data.customer).not.toHaveProperty("locale");
+  });
+});
+
+describe("the method", () => {
+  test("is the one that was used, where that is known", () => {
+    expect(charge((o) => (o.payment_method_details = { type: "us_bank_account" })).payment.method).toBe(
+      "us_bank_account",
+    );
+    expect(charge((o) => (o.payment_method_details = null)).payment).not.toHaveProperty("method");
+    for (const types of [["card", "link"], [], null, "card"]) {
+      expect(session((o) => (o.payment_method_types = types)).payment).not.toHaveProperty("method");
+      expect(intent((o) => (o.payment_method_types = types)).payment).not.toHaveProperty("method");
+    }
+  });
+});
+
+test("a __proto__ in the JSON is a field like any other, and none that is read", () => {
+  const hostile = JSON.stringify(stripeEvent("charge.succeeded", CHARGE)).replace(
+    '"metadata":{',
+    '"__proto__":{"receipt_email":"evil@example.com"},"metadata":{"__proto__":{"booking_id":"evil","locale":"vi"},',
+  );
+  const { mapped } = mapStripeEvent(JSON.parse(hostile));
+  expect(mapped).toEqual(mappedOf("charge.succeeded", CHARGE));
+  expect(({} as Any).booking_id).toBeUndefined();
+});

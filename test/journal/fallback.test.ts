@@ -1,0 +1,187 @@
+/* The fallback over a real journal and a real Redis that is taken away. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Redis } from "ioredis";
+import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
+import { type Journal, openJournal } from "../../src/journal/journal.ts";
+import { connect } from "../../src/stream/connect.ts";
+import { createIngress } from "../../src/stream/ingress.ts";
+import { key } from "../../src/stream/keys.ts";
+import { messageIdOf } from "../../src/stream/messageId.ts";
+import { createMessages } from "../../src/stream/messages.ts";
+import { eventWith } from "../support/event.ts";
+import { keepLines } from "../support/log.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+
+const DAY_MS = 86_400_000;
+let server: TestRedis;
+let redis: Redis;
+let journal: Journal;
+let fallback: FallbackIngress;
+let directory: string;
+let lines: ReturnType<typeof keepLines>;
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  await server.raw.flushall();
+  directory = mkdtempSync(join(tmpdir(), "pp-"));
+  lines = keepLines();
+  redis = connect(server.address, "ingress");
+  redis.on("error", () => {}); // these tests take the server away
+  await redis.connect();
+  open();
+});
+afterEach(async () => {
+  await close();
+  redis.disconnect();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function open(maxBytes = 1_000_000): void {
+  journal = openJournal(directory, maxBytes, lines.log);
+  const inner = createIngress(redis, {
+    partitions: 1,
+    delayMs: 60_000,
+    dedupTtlMs: DAY_MS,
+    retentionMs: DAY_MS,
+    firstCheckMs: 10_000,
+    maxBacklog: 1_000,
+    durability: () => "fsynced",
+    log: lines.log,
+  });
+  fallback = createFallback({
+    inner,
+    journal,
+    messageIdOf: (eventId) => messageIdOf(eventId, 0),
+    delayMs: 60_000,
+    firstCheckMs: 10_000,
+    log: lines.log,
+    now: Date.now,
+    random: () => 0,
+  });
+}
+
+async function close(): Promise<void> {
+  await fallback.stop();
+  journal.close();
+}
+
+const drained = () => lines.waitFor(({ msg }) => msg === "journal drained");
+
+async function stateOf(eventId: string): Promise<string | undefined> {
+  return (await createMessages(redis, 1).byEvent(eventId))?.state;
+}
+
+describe("while Redis is there", () => {
+  test("nothing goes to the journal", async () => {
+    expect(await fallback.post(eventWith("e1"))).toMatchObject({ kind: "accepted", durability: "fsynced" });
+    expect(await fallback.rollback("e1")).toMatchObject({ kind: "cancelled" });
+    expect(journal.stats().depth).toBe(0);
+  });
+});
+
+describe("while Redis is away", () => {
+  test("a post is accepted under the id that it will have, and its delay counts from then", async () => {
+    await server.kill();
+    const before = Date.now();
+    const posted = await fallback.post(eventWith("e1"));
+    expect(posted).toMatchObject({ kind: "accepted", state: "scheduled", durability: "journaled", duplicate: false });
+    await server.start();
+    await drained();
+    const message = await createMessages(redis, 1).byEvent("e1");
+    expect(message?.id).toBe(messageIdOf("e1", 0));
+    expect(message?.dueAt).toBeGreaterThanOrEqual(before + 59_000);
+    expect(message?.dueAt).toBeLessThanOrEqual(Date.now() + 60_000);
+  });
+
+  test("the same post is a duplicate, another body a conflict, also when both come in one turn", async () => {
+    await server.kill();
+    const answers = await Promise.all([
+      fallback.post(eventWith("e1")),
+      fallback.post(eventWith("e1")),
+      fallback.post(eventWith("e1", undefined, "other@example.com")),
+    ]);
+    await server.start();
+    await drained();
+    // Those in flight when Redis went are all journaled in the same turn; the first of them stands.
+    expect(answers.map(({ kind }) => kind)).toEqual(["accepted", "accepted", "conflict"]);
+    expect(answers[1]).toMatchObject({ duplicate: true });
+    expect((await createMessages(redis, 1).byEvent("e1"))?.recipient).toBe("an@example.com");
+  });
+
+  test("each order of post, commit and rollback ends as it would have in Redis", async () => {
+    await server.kill();
+    await fallback.post(eventWith("committed", { hold: true }));
+    expect(await fallback.commit("committed")).toMatchObject({ kind: "journaled" });
+    await fallback.post(eventWith("rolled-back"));
+    expect(await fallback.rollback("rolled-back")).toMatchObject({ kind: "journaled" });
+    await fallback.rollback("before");
+    expect(await fallback.post(eventWith("before"))).toMatchObject({ kind: "accepted", state: "cancelled" });
+    await server.start();
+    await drained();
+    expect(await Promise.all(["committed", "rolled-back", "before"].map(stateOf))).toEqual([
+      "queued",
+      "cancelled",
+      "cancelled",
+    ]);
+  });
+
+  test("a restart of the service goes on with the journal where it was", async () => {
+    await server.kill();
+    for (let n = 0; n < 20; n++) await fallback.post(eventWith(`e${n}`));
+    await close();
+    lines.lines.length = 0;
+    open();
+    expect(await fallback.post(eventWith("e3"))).toMatchObject({ duplicate: true, durability: "journaled" });
+    await server.start();
+    await drained();
+    expect(await server.raw.zcard(key.due("{pp:0}"))).toBe(20);
+    expect(journal.stats().depth).toBe(0);
+  });
+
+  test("without room in the journal a post is unavailable, and taken again when Redis is back", async () => {
+    await close();
+    open(0);
+    await server.kill();
+    expect(await fallback.post(eventWith("e1"))).toMatchObject({ kind: "unavailable" });
+    await server.start();
+    await redis.ping().catch(() => redis.connect().catch(() => {}));
+    let posted = await fallback.post(eventWith("e1"));
+    for (const deadline = Date.now() + 5_000; posted.kind !== "accepted" && Date.now() < deadline; ) {
+      posted = await fallback.post(eventWith("e1"));
+    }
+    expect(posted).toMatchObject({ kind: "accepted", durability: "fsynced" });
+  });
+});
+
+describe("taking over", () => {
+  test("twice does no harm: what had got through before its reply was lost is found again", async () => {
+    await fallback.post(eventWith("e1"));
+    await journal.append({
+      kind: "post",
+      eventId: "e1",
+      bodyHash: "",
+      json: JSON.stringify(eventWith("e1")),
+      at: Date.now(),
+    });
+    await close();
+    open();
+    await drained();
+    expect(await server.raw.zcard(key.due("{pp:0}"))).toBe(1);
+  });
+
+  test("an entry that can never be taken over is put aside, and stops nothing behind it", async () => {
+    await journal.append({ kind: "post", eventId: "bad", bodyHash: "", json: "{", at: 0 });
+    await journal.append({ kind: "post", eventId: "e1", bodyHash: "", json: JSON.stringify(eventWith("e1")), at: 0 });
+    await close();
+    open();
+    await drained();
+    expect(journal.stats()).toMatchObject({ depth: 0, rejected: 1 });
+    expect(await stateOf("e1")).toBe("queued"); // its delay has long passed
+  });
+});

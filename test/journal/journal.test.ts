@@ -1,0 +1,188 @@
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Entry, journalFile, openJournal } from "../../src/journal/journal.ts";
+import { openOutbox } from "../../src/journal/outbox.ts";
+import { openRollbackReader } from "../../src/journal/reader.ts";
+import { keepLines } from "../support/log.ts";
+
+const MIB = 1024 * 1024;
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "pp-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function open(maxBytes = MIB) {
+  return openJournal(directory, maxBytes, keepLines().log);
+}
+
+function post(eventId: string, json = "{}"): Entry {
+  return { kind: "post", eventId, bodyHash: "h", json, at: 1_000 };
+}
+
+describe("the journal", () => {
+  test("keeps entries in the order they came, over a restart", async () => {
+    const journal = open();
+    const kinds: Entry[] = [
+      post("e1"),
+      { ...post("e1"), kind: "rollback" },
+      post("e2"),
+      { ...post("e2"), kind: "commit" },
+    ];
+    expect(await Promise.all(kinds.map((entry) => journal.append(entry)))).toEqual([true, true, true, true]);
+    journal.close();
+    const again = open();
+    expect(again.oldest(10).map(({ kind, eventId }) => `${kind} ${eventId}`)).toEqual([
+      "post e1",
+      "rollback e1",
+      "post e2",
+      "commit e2",
+    ]);
+    expect(again.find("e2").map(({ kind }) => kind)).toEqual(["post", "commit"]);
+    expect(again.stats()).toMatchObject({ depth: 4, oldestAt: 1_000, rejected: 0 });
+    again.close();
+  });
+
+  test("is read by others the moment its promise resolves, and not only in this process's memory", async () => {
+    const journal = open();
+    await journal.append(post("e1"));
+    const other = new Database(journalFile(directory), { readonly: true });
+    expect(other.query("SELECT eventId FROM entries").all()).toEqual([{ eventId: "e1" }]);
+    other.close();
+    journal.close();
+  });
+
+  test("finds what is still being written, so that two posts of one turn know of each other", async () => {
+    const journal = open();
+    const written = journal.append(post("e1"));
+    expect(journal.find("e1")).toHaveLength(1);
+    expect(await journal.flushed()).toBe(true);
+    expect(await written).toBe(true);
+    journal.close();
+  });
+
+  test("takes what fits and refuses the rest; removing makes room again", async () => {
+    const journal = open(1_000);
+    const taken = await Promise.all(["a", "b", "c"].map((id) => journal.append(post(id, "x".repeat(300)))));
+    expect(taken).toEqual([true, true, false]);
+    journal.remove(journal.oldest(1));
+    expect(await journal.append(post("d", "x".repeat(300)))).toBe(true);
+    expect(journal.oldest(9).map(({ eventId }) => eventId)).toEqual(["b", "d"]);
+    journal.close();
+  });
+
+  test("puts an entry aside that cannot be taken over, and keeps it in the file", async () => {
+    const journal = open();
+    await journal.append(post("e1"));
+    const [entry] = journal.oldest(1);
+    if (entry !== undefined) journal.reject(entry);
+    expect(journal.oldest(9)).toEqual([]);
+    journal.close();
+    const again = open();
+    expect(again.stats()).toMatchObject({ depth: 0, rejected: 1 });
+    again.close();
+  });
+
+  test("survives a torn last write: what was acknowledged before it is there", async () => {
+    const journal = open();
+    for (let n = 0; n < 50; n++) await journal.append(post(`e${n}`));
+    // A copy of the files as a crash would leave them, its last bytes torn off.
+    const torn = mkdtempSync(join(tmpdir(), "pp-"));
+    for (const name of readdirSync(directory)) writeFileSync(join(torn, name), readFileSync(join(directory, name)));
+    journal.close();
+    const wal = `${journalFile(torn)}-wal`;
+    truncateSync(wal, statSync(wal).size - 100);
+    const again = openJournal(torn, MIB, keepLines().log);
+    expect(again.stats().depth).toBe(49);
+    expect(await again.append(post("next"))).toBe(true);
+    again.close();
+    rmSync(torn, { recursive: true });
+  });
+
+  test("keeps a file that it cannot read, says so, and begins a new one", async () => {
+    writeFileSync(journalFile(directory), "this is no database, and long enough to be looked at as one".repeat(50));
+    const lines = keepLines();
+    const journal = openJournal(directory, MIB, lines.log);
+    expect(await journal.append(post("e1"))).toBe(true);
+    journal.close();
+    expect(lines.lines.map(({ msg }) => msg)).toContain("journal cannot be read, a new one is begun");
+    expect(readdirSync(directory).some((name) => name.includes(".unreadable-"))).toBe(true);
+  });
+
+  test("survives kill -9: each entry whose promise resolved is there", async () => {
+    const script = `
+      import { openJournal } from ${JSON.stringify(join(import.meta.dir, "../../src/journal/journal.ts"))};
+      import { pino } from "pino";
+      const journal = openJournal(${JSON.stringify(directory)}, 1e9, pino({ level: "silent" }));
+      for (let n = 0; ; n++) {
+        await journal.append({ kind: "post", eventId: "e" + n, bodyHash: "", json: "{}", at: 0 });
+        console.log(n);
+      }`;
+    const file = join(import.meta.dir, `.append-${process.pid}.ts`);
+    writeFileSync(file, script);
+    const child = Bun.spawn([process.execPath, file], { stdout: "pipe" });
+    let text = "";
+    for await (const chunk of child.stdout) {
+      text += new TextDecoder().decode(chunk);
+      if (text.split("\n").length > 100) child.kill("SIGKILL");
+    }
+    rmSync(file);
+    const acknowledged = text.split("\n").filter((line) => line !== "").length;
+    const journal = open();
+    expect(journal.stats().depth).toBeGreaterThanOrEqual(acknowledged);
+    journal.close();
+  });
+});
+
+describe("the rollback reader", () => {
+  test("sees a rollback that another process has journaled, and nothing where there is no journal", async () => {
+    const reader = openRollbackReader(directory);
+    expect(reader.isRolledBack("e1")).toBe(false);
+    const journal = open();
+    await journal.append(post("e1"));
+    expect(reader.isRolledBack("e1")).toBe(false);
+    await journal.append({ ...post("e1"), kind: "rollback" });
+    expect(reader.isRolledBack("e1")).toBe(true);
+    journal.remove(journal.oldest(9));
+    expect(reader.isRolledBack("e1")).toBe(false);
+    reader.close();
+    journal.close();
+  });
+});
+
+describe("the outbox", () => {
+  const fact = (messageId: string) => ({
+    tag: "{pp:0}",
+    rank: "0",
+    entryId: "1-1",
+    messageId,
+    attempt: 1,
+    reply: "250 ok",
+  });
+
+  test("knows after a restart what was recorded and not settled", () => {
+    const { log } = keepLines();
+    const outbox = openOutbox(directory, log);
+    outbox.record([fact("m1"), fact("m2")]);
+    outbox.forget([fact("m1")]);
+    outbox.record([fact("m3")]);
+    const crashed = openOutbox(directory, log);
+    expect(crashed.left().map(({ messageId }) => messageId)).toEqual(["m2", "m3"]);
+    crashed.close();
+    outbox.close();
+  });
+
+  test("forgets what was settled when it is closed in order", () => {
+    const { log } = keepLines();
+    const outbox = openOutbox(directory, log);
+    outbox.record([fact("m1")]);
+    outbox.forget([fact("m1")]);
+    outbox.close();
+    const again = openOutbox(directory, log);
+    expect(again.left()).toEqual([]);
+    again.close();
+  });
+});

@@ -1,0 +1,148 @@
+/*
+ * A real PostgreSQL of its own for a test file: a new cluster in a temp folder, on a free loopback port. PostgreSQL
+ * refuses to run as root, so root runs it as the user that Debian's package made.
+ */
+import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { until } from "./until.ts";
+
+export interface TestPostgres {
+  url: string;
+  /** On a connection of its own. */
+  admin(statement: string): Promise<Record<string, unknown>[]>;
+  /** As after a crash: every connection breaks in the middle of what it does. */
+  kill(): Promise<void>;
+  /** On the same data and port. */
+  start(): Promise<void>;
+  /** Connections stay open, and nothing answers, until thaw(). */
+  freeze(): void;
+  thaw(): void;
+  stop(): Promise<void>;
+}
+
+const DEBIAN = "/usr/lib/postgresql";
+
+export async function startPostgres(): Promise<TestPostgres> {
+  const binaries = findBinaries();
+  const directory = mkdtempSync(join(tmpdir(), "pp-pg-"));
+  const data = join(directory, "data");
+  const asUser = userInfo().uid === 0 ? asPostgres(directory) : [];
+  const port = await freePort();
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  let server: Bun.Subprocess | undefined;
+  let frozen: number[] = [];
+
+  const made = Bun.spawnSync(
+    [...asUser, join(binaries, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+    { cwd: directory, stderr: "pipe", stdout: "ignore" },
+  );
+  if (made.exitCode !== 0) throw new Error(`initdb failed: ${made.stderr}`);
+
+  async function admin(statement: string): Promise<Record<string, unknown>[]> {
+    const sql = new Bun.SQL(url, { max: 1 });
+    try {
+      return [...(await sql.unsafe(statement))];
+    } finally {
+      await sql.close({ timeout: 0 });
+    }
+  }
+
+  async function start(): Promise<void> {
+    const settings = ["fsync=off", "shared_buffers=8MB", "listen_addresses=127.0.0.1", "unix_socket_directories="];
+    server = Bun.spawn(
+      [...asUser, join(binaries, "postgres"), "-D", data, "-p", String(port), ...settings.flatMap((s) => ["-c", s])],
+      { cwd: directory, stdout: "ignore", stderr: Bun.file(join(directory, "log")) },
+    );
+    const answers = () =>
+      admin("SELECT 1").then(
+        () => true,
+        () => server?.exitCode !== null,
+      );
+    await until("PostgreSQL answers", answers, 15_000);
+    if (server.exitCode !== null) throw new Error(`PostgreSQL: ${readFileSync(join(directory, "log"), "utf8")}`);
+  }
+
+  async function kill(): Promise<void> {
+    server?.kill("SIGQUIT");
+    await server?.exited;
+  }
+
+  function thaw(): void {
+    for (const pid of frozen) signal(pid, "SIGCONT");
+    frozen = [];
+  }
+
+  await start();
+  return {
+    url,
+    admin,
+    kill,
+    start,
+    freeze() {
+      frozen = server === undefined ? [] : [server.pid, ...childrenOf(server.pid)];
+      for (const pid of frozen) signal(pid, "SIGSTOP");
+    },
+    thaw,
+    async stop() {
+      thaw();
+      await kill();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function findBinaries(): string {
+  const versions = listOf(DEBIAN).sort((a, b) => Number(b) - Number(a));
+  const installed = versions
+    .map((version) => join(DEBIAN, version, "bin"))
+    .find((bin) => listOf(bin).includes("initdb"));
+  const onPath = Bun.which("initdb");
+  const found = installed ?? (onPath === null ? undefined : dirname(onPath));
+  if (found === undefined) throw new Error("these tests need a PostgreSQL server: apt-get install postgresql");
+  return found;
+}
+
+function listOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+/** The command that runs another one as the user `postgres`, who owns `directory` from here on. */
+function asPostgres(directory: string): string[] {
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((one) => one.startsWith("postgres:"));
+  const [, , uid, gid] = line?.split(":") ?? [];
+  if (uid === undefined || gid === undefined) {
+    throw new Error("PostgreSQL does not run as root, and there is no user postgres: apt-get install postgresql");
+  }
+  chownSync(directory, Number(uid), Number(gid));
+  return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function childrenOf(pid: number): number[] {
+  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  return pids === "" ? [] : pids.split(" ").map(Number);
+}
+
+function signal(pid: number, name: "SIGSTOP" | "SIGCONT"): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // a connection that ended a moment ago
+  }
+}
