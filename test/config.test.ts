@@ -222,7 +222,7 @@ describe("a bad setting", () => {
       fc.property(
         fc.constantFrom(...names),
         fc.constantFrom(...prefixes),
-        fc.oneof(fc.string({ unit: "binary" }), fc.webUrl(), fc.string({ unit: fc.constantFrom(..."%:@/,1a ") })),
+        fc.oneof(fc.string(), fc.webUrl(), fc.string({ unit: fc.constantFrom(..."%:@/,1a ") })),
         (name, prefix, rest) => {
           try {
             loadConfig({ [name]: `${prefix}${rest}` });
@@ -232,7 +232,7 @@ describe("a bad setting", () => {
           }
         },
       ),
-      { numRuns: 1_000 },
+      { numRuns: 300 },
     );
   });
 });

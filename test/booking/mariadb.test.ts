@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createSqlStore } from "../../src/booking/sql.ts";
 import type { BookingStatus, BookingStore } from "../../src/booking/store.ts";
 import { failOnLeaks } from "../support/leaks.ts";
@@ -8,6 +8,8 @@ const QUERY = "SELECT status FROM bookings WHERE id = ?";
 const SLOW_QUERY = "SELECT 'paid' AS status, SLEEP(IF(? LIKE 'slow%', 3, 0))";
 
 let mariadb: TestMariadb;
+setDefaultTimeout(30_000);
+
 const stores: BookingStore[] = [];
 
 beforeAll(async () => {

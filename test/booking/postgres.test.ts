@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createSqlStore } from "../../src/booking/sql.ts";
 import type { BookingStatus, BookingStore } from "../../src/booking/store.ts";
 import { failOnLeaks } from "../support/leaks.ts";
@@ -11,6 +11,8 @@ const QUERY = "SELECT status FROM bookings WHERE id = $1";
 const SLOW_QUERY = `SELECT 'paid' AS status, pg_sleep(CASE WHEN $1::text LIKE 'slow%' THEN 60 ELSE 0 END)`;
 
 let postgres: TestPostgres;
+setDefaultTimeout(30_000);
+
 const stores: BookingStore[] = [];
 
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 /* The client runs where there is no Bun: bundled, and run by the machine's Node.js against the real service. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventWith } from "../support/event.ts";
@@ -8,6 +8,8 @@ import { INGEST_KEY, makeDataDir, startService, type TestService } from "../supp
 
 const ROOT = join(import.meta.dir, "../..");
 const CLIENT = join(ROOT, "src/client/client.ts");
+
+setDefaultTimeout(60_000);
 
 const folder = makeDataDir();
 const bundle = join(folder.path, "client.mjs");

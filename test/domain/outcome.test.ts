@@ -106,7 +106,7 @@ describe("the fingerprint of a reason", () => {
 
   test("is short, the same everywhere, and fit for a URL", () => {
     expect(fingerprint("550 5.1.1 user unknown")).toBe(fingerprint("550 5.1.1 user unknown"));
-    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => /^[0-9a-f]{12}$/.test(fingerprint(text))));
+    fc.assert(fc.property(fc.string(), (text) => /^[0-9a-f]{12}$/.test(fingerprint(text))));
   });
 
   test("takes a time that a relay's words do not blow up", () => {

@@ -2,7 +2,7 @@
  * The example's booking app, killed at each step of a payment: mail exactly for the bookings that are paid. The
  * service asks the app's own SQLite file, or the app itself.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { openBookings } from "../../scripts/example/bookings.ts";
 import { type FakeRelay, startRelay } from "../support/relay.ts";
@@ -11,6 +11,8 @@ import { until } from "../support/until.ts";
 
 const APP = join(import.meta.dir, "../../scripts/example/app.ts");
 const STATUS_KEY = "test-status-key";
+
+setDefaultTimeout(60_000);
 
 const folder = makeDataDir();
 const databasePath = join(folder.path, "bookings.sqlite");

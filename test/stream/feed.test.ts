@@ -2,14 +2,12 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect, type RedisAddress } from "../../src/stream/connect.ts";
 import { createFeed } from "../../src/stream/feed.ts";
-import { FEED_LENGTH, key, tagOf } from "../../src/stream/keys.ts";
 import { bury } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
 import { accepted, onRedis, postAndTake } from "./fixture.ts";
 
-const TAG = tagOf(0);
 const START = "0-0";
 const on = onRedis();
 
@@ -172,32 +170,4 @@ describe("a follower goes on", () => {
     await post("evt_2");
     await until("the second is seen", () => seen.length === 2);
   }, 10_000);
-
-  test("after a key of another type stood in its way", async () => {
-    const { seen } = follow(START);
-    await post("evt_1");
-    await until("the first is seen", () => seen.length === 1);
-    await on.server.raw.rename(key.feed(TAG), "aside");
-    await on.server.raw.set(key.feed(TAG), "not what it should be");
-    await until("it has tried", async () => {
-      const stats = await on.server.raw.info("errorstats");
-      return stats.includes("errorstat_WRONGTYPE");
-    });
-    await on.server.raw.rename("aside", key.feed(TAG));
-    await post("evt_2");
-    await until("the second is seen", () => seen.length === 2);
-  }, 10_000);
 });
-
-test("the feed keeps about its length, and forgets the oldest", async () => {
-  const fill = `for i = 1, ${FEED_LENGTH + 5_000} do
-    redis.call('XADD', KEYS[1], '*', 'm', 'msg_old', 's', 'queued', 'n', '', 'r', 'posted')
-  end`;
-  await on.server.raw.eval(fill, 1, key.feed(TAG));
-  const messageId = await post("evt_1");
-  const length = await on.server.raw.xlen(key.feed(TAG));
-  expect(length).toBeGreaterThanOrEqual(FEED_LENGTH);
-  expect(length).toBeLessThan(FEED_LENGTH + 500);
-  const [last] = await on.server.raw.xrevrange(key.feed(TAG), "+", "-", "COUNT", 1);
-  expect(last?.[1]).toContain(messageId);
-}, 15_000);

@@ -97,13 +97,6 @@ describe("a Redis that is there and does not answer", () => {
     expect(ms).toBeLessThan(2_000);
     expect((await postUntilAccepted(ingress, "evt_1")).duplicate).toBeFalse();
   }, 20_000);
-
-  test("on a half-open connection does not look like silence to a blocking read: it connects anew", async () => {
-    const redis = await on.open("blocking", on.wire.address);
-    on.wire.freeze();
-    await on.ingress().post(eventWith("evt_1"));
-    await until("the entry is seen", () => redis.xread("BLOCK", 50, "STREAMS", key.queue(TAG, 0), "0-0"), 6_000);
-  }, 10_000);
 });
 
 describe("a Redis that is not there", () => {

@@ -3,12 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { PRIORITIES, STATES } from "../../src/domain/lifecycle.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
-import { key, tagOf } from "../../src/stream/keys.ts";
+import { FEED_LENGTH, key, tagOf } from "../../src/stream/keys.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { bury, sent } from "../../src/stream/settle.ts";
 import type { Taken } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
-import { DAY_MS, onRedis, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -80,3 +80,16 @@ test("while Redis is away everything says so", async () => {
     expect(await action.catch((error) => error)).toBeInstanceOf(RedisAway);
   }
 });
+
+test("the feed keeps about its length, and forgets the oldest", async () => {
+  const fill = `for i = 1, ${FEED_LENGTH + 5_000} do
+    redis.call('XADD', KEYS[1], '*', 'm', 'msg_old', 's', 'queued', 'n', '', 'r', 'posted')
+  end`;
+  await on.server.raw.eval(fill, 1, key.feed(TAG));
+  const { messageId } = accepted(await on.ingress().post(eventWith("evt_1")));
+  const length = await on.server.raw.xlen(key.feed(TAG));
+  expect(length).toBeGreaterThanOrEqual(FEED_LENGTH);
+  expect(length).toBeLessThan(FEED_LENGTH + 500);
+  const [last] = await on.server.raw.xrevrange(key.feed(TAG), "+", "-", "COUNT", 1);
+  expect(last?.[1]).toContain(messageId);
+}, 15_000);
