@@ -222,7 +222,8 @@ function read(name: string, setting: Setting<unknown>, given: string | undefined
   try {
     parsed = setting.parse(value);
   } catch (error) {
-    throw new ConfigError(`${(error as Error).message}, allowed: ${setting.allowed}`);
+    const { message } = error as Error;
+    if (message.startsWith(name)) throw new ConfigError(`${message}, allowed: ${setting.allowed}`);
   }
   if (parsed === undefined) refuse(name, setting.secret ? "(not shown, it may hold a secret)" : value, setting.allowed);
   return parsed;

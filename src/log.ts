@@ -8,7 +8,9 @@ export interface LogOptions {
   destination: DestinationStream;
 }
 
-const ADDRESS = /([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-])[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]*@([A-Za-z0-9.-]+)/g;
+/** An atom of an address begins at most 64 characters before its @ (RFC 5321 4.5.3.1.1). */
+const ADDRESS =
+  /(?<![A-Za-z0-9!#$%&'*+/=?^_`{|}~.-])([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-])[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{0,63}@([A-Za-z0-9.-]{1,255})/g;
 
 /** "an@example.com" becomes "a***@example.com", wherever it stands in a text. */
 export function maskAddresses(text: string): string {
@@ -22,11 +24,13 @@ export function createLog({ level, plain, destination }: LogOptions): Logger {
   return pino({ level, base: null, serializers: { ...serializers, err: errorOf(plain) } }, destination);
 }
 
+/** What is thrown may be anything. */
 function errorOf(plain: boolean) {
-  return (error: unknown) => {
-    const { message, stack, ...rest } = pino.stdSerializers.err(error as Error);
-    return plain
-      ? { ...rest, message, stack }
-      : { type: rest.type, message: maskAddresses(message), stack: maskAddresses(stack) };
+  const mask = (text: unknown) => (plain || typeof text !== "string" ? text : maskAddresses(text));
+  return (thrown: unknown) => {
+    if (!(thrown instanceof Error))
+      return { thrown: mask(typeof thrown === "object" ? JSON.stringify(thrown) : String(thrown)) };
+    const { type, message, stack, code } = pino.stdSerializers.err(thrown) as Record<string, unknown>;
+    return { type, code, message: mask(message), stack: mask(stack) };
   };
 }

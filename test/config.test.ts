@@ -23,6 +23,7 @@ const DEFAULTS: Config = {
   MAIL_FROM: "postpaid <no-reply@localhost>",
   INGEST_KEYS: undefined,
   ADMIN_TOKEN: undefined,
+  STRIPE_WEBHOOK_SECRETS: undefined,
   DELAY_MS: 10 * SECOND,
   MAX_RETRIES: 10,
   RETRY_DELAYS: [
@@ -44,7 +45,7 @@ const DEFAULTS: Config = {
   LOG_PII: "masked",
 };
 
-const SECRETS = ["REDIS_URL", "SMTP_URL", "INGEST_KEYS", "ADMIN_TOKEN"];
+const SECRETS = ["REDIS_URL", "SMTP_URL", "INGEST_KEYS", "ADMIN_TOKEN", "STRIPE_WEBHOOK_SECRETS"];
 
 function errorOf(env: Record<string, string>): string {
   try {
@@ -161,6 +162,7 @@ describe("a bad setting", () => {
     ],
     INGEST_KEYS: [",", "a,,b", "a b", "é", "a,"],
     ADMIN_TOKEN: ["a b", "é", "\n"],
+    STRIPE_WEBHOOK_SECRETS: ["whsec_", "sk_live_1", "whsec_a,", "whsec_a b", "whsec_é"],
     DELAY_MS: ["-1", "10s", String(30 * DAY + 1)],
     MAX_RETRIES: ["-1", "101", "ten"],
     RETRY_DELAYS: [" ", "30", "30s,2m", "30 s", "31d", "soon", "1m 2"],
@@ -210,6 +212,7 @@ describe("a bad setting", () => {
       { SMTP_URL: "smtp://user:hunter2%zz@h1" },
       { INGEST_KEYS: "hunter2 with spaces" },
       { ADMIN_TOKEN: "hunter2 with spaces" },
+      { STRIPE_WEBHOOK_SECRETS: "hunter2" },
     ] as Record<string, string>[]) {
       expect(errorOf(env)).not.toContain("hunter2");
     }

@@ -17,7 +17,7 @@ export interface Booking {
   name: string | null;
 }
 
-export type NewBooking = Pick<Booking, "title" | "amount" | "currency" | "email" | "name">;
+type NewBooking = Pick<Booking, "title" | "amount" | "currency" | "email" | "name">;
 
 export interface Bookings {
   create(booking: NewBooking): Booking;

@@ -26,6 +26,9 @@ const MAX_CONNECTIONS = 4;
 /** How long a server may take to say that it cancelled. */
 const CANCEL_MS = 1_000;
 
+/** SQLSTATE */
+const QUERY_CANCELED = "57014";
+
 /** Below what firewalls and poolers forget a silent connection after. */
 const IDLE_S = 60;
 
@@ -50,7 +53,7 @@ export function openPool(address: ServerAddress, query: string, timeoutMs: numbe
   async function cutOff(connection: ReservedSQL, statement: SQL.Query<Row[]>): Promise<void> {
     if (postgres) {
       statement.cancel();
-      if (await serverAnswered(statement)) return connection.release();
+      if (await wasCancelled(statement)) return connection.release();
     }
     await connection.close({ timeout: 0 });
   }
@@ -87,11 +90,14 @@ export function openPool(address: ServerAddress, query: string, timeoutMs: numbe
   };
 }
 
-/** False when the connection said nothing: who knows what it would answer to the next question. */
-function serverAnswered(statement: SQL.Query<Row[]>): Promise<boolean> {
-  const answered = statement.then(
-    () => true,
-    (error: unknown) => error instanceof SQL.PostgresError && error.code === "ERR_POSTGRES_SERVER_ERROR",
+/**
+ * False when the connection said nothing: who knows what it would answer to the next question. False, too, when the
+ * statement ended by itself just then: the cancel is still on its way, and would hit the next one.
+ */
+function wasCancelled(statement: SQL.Query<Row[]>): Promise<boolean> {
+  const cancelled = statement.then(
+    () => false,
+    (error: unknown) => error instanceof SQL.PostgresError && error.errno === QUERY_CANCELED,
   );
-  return Promise.race([answered, Bun.sleep(CANCEL_MS).then(() => false)]);
+  return Promise.race([cancelled, Bun.sleep(CANCEL_MS).then(() => false)]);
 }

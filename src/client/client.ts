@@ -60,7 +60,13 @@ export interface Client {
   rollback(eventId: string): Promise<RolledBack>;
   /**
    * Runs a transaction between hold and commit, and returns its result; or between hold and rollback, and throws
-   * its error again. The payment never fails because of mail, see withMail.ts for each case.
+   * its error again. No failure of mail reaches the caller:
+   * - When the hold fails, after 2 s at most (`holdDeadlineMs`), the transaction runs all the same, and the event is
+   *   posted, not held, once it has committed. `proceedWithoutMail: false` throws instead, and runs nothing.
+   * - When the commit fails, the result is returned all the same; the service asks its booking store.
+   * - When the rollback fails, the transaction's error is thrown, with the other as its `suppressed`.
+   *
+   * Each of these that leaves a doubt goes to `onUndecided`.
    *
    * The event's id has to be of this attempt to pay: a rollback is final for an id. An attempt that broke off
    * (the process died) leaves an event that the check-back decides by the state of the *booking*. So before a

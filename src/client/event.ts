@@ -4,10 +4,10 @@
  */
 
 /** Whole minor units of the currency (ISO 4217): 450000 is 450,000 VND, and 4,500.00 USD. */
-export type MinorUnits = number;
+type MinorUnits = number;
 
 /** ISO 8601 with an offset, such as "2026-12-01T21:30:00+07:00". */
-export type Instant = string;
+type Instant = string;
 
 export interface PaymentCompleted {
   /**
@@ -39,7 +39,7 @@ export interface PaymentData {
   [field: string]: unknown;
 }
 
-export interface Booking {
+interface Booking {
   /** What your booking store is asked about. */
   id: string;
   /** Up to 200 characters. */
@@ -50,14 +50,14 @@ export interface Booking {
   [field: string]: unknown;
 }
 
-export interface Item {
+interface Item {
   name: string;
   quantity: number;
   amount: MinorUnits;
   [field: string]: unknown;
 }
 
-export interface Payment {
+interface Payment {
   id: string;
   amount: MinorUnits;
   /** ISO 4217, in capitals. */
@@ -66,7 +66,7 @@ export interface Payment {
   [field: string]: unknown;
 }
 
-export interface Customer {
+interface Customer {
   /** One bare address (RFC 5321 4.1.2), at most 254 bytes. */
   email: string;
   name?: string | undefined;
@@ -75,7 +75,7 @@ export interface Customer {
   [field: string]: unknown;
 }
 
-export interface Refund {
+interface Refund {
   id?: string | undefined;
   amount: MinorUnits;
   reason?: string | undefined;

@@ -1,6 +1,6 @@
 /* What the service answers. Instants are ISO 8601, UTC, with milliseconds. */
 
-export type State =
+type State =
   | "held"
   | "scheduled"
   | "queued"

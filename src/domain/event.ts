@@ -23,10 +23,13 @@ function text(maxLength: number) {
     .refine((value) => value.isWellFormed(), "must be well-formed Unicode");
 }
 
+/** Fit for a URL path: "." and ".." would be resolved away. */
+export const EVENT_ID = /^(?!\.{1,2}$)[\x21-\x7e]{1,128}$/;
+
 /** Printable ASCII without spaces, so that it is the same in a URL, a log line and a key. */
 const identifier = z
   .string()
-  .regex(/^[\x21-\x7e]{1,128}$/, "must be 1 to 128 printable ASCII characters without spaces");
+  .regex(EVENT_ID, "must be 1 to 128 printable ASCII characters without spaces, and not . or ..");
 
 /** One bare addr-spec (RFC 5321 4.1.2), at most 254 bytes: no display name, comment, group or quoted part. */
 export const address = z

@@ -54,12 +54,20 @@ export function decide(attempt: number, failure: Failure, policy: RetryPolicy, r
   }
 }
 
-/** Dead letters with the same cause share it: ids, addresses and numbers that vary are taken out. */
+/** Dead letters with the same cause share it: ids, addresses and numbers that vary are taken out, the codes stay. */
 export function fingerprint(reason: string): string {
+  let replyCodeSeen = false;
   const cause = reason
     .toLowerCase()
     .replace(/<?[^\s<>@]+@[^\s<>@]+>?/g, "@")
+    .replace(/\b\d{1,3}(?:\.\d{1,3}){3}\b/g, "#") // IPv4
     .replace(/\b(?=[a-z0-9_-]*\d)[a-z0-9_-]{6,}\b/g, "#")
+    .replace(/[245]\.\d{1,3}\.\d{1,3}|\d+/g, (number) => {
+      if (number.includes(".")) return number; // an enhanced status code, RFC 3463
+      const isReplyCode = !replyCodeSeen && /^[245]\d\d$/.test(number);
+      if (isReplyCode) replyCodeSeen = true;
+      return isReplyCode ? number : "#";
+    })
     .replace(/\s+/g, " ")
     .trim();
   return createHash("sha256").update(cause).digest("hex").slice(0, 12);

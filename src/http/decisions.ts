@@ -1,7 +1,12 @@
-/* POST /v1/events/:eventId/commit and /rollback: the producer's transaction has ended, one way or the other. */
+/*
+ * POST /v1/events/:eventId/commit and /rollback: the producer's transaction has ended, one way or the other.
+ * A signature covers its id and the body, not the path: what is signed here has `<eventId>/commit` or
+ * `<eventId>/rollback` as its webhook-id, so that a captured request decides nothing else.
+ */
 import type { Context, Hono } from "hono";
+import { EVENT_ID } from "../domain/event.ts";
 import type { Committed, Ingress, RolledBack } from "../domain/ingress.ts";
-import type { Auth } from "./auth.ts";
+import { type Auth, unauthorized } from "./auth.ts";
 import { MAX_EVENT_BYTES, readPosted } from "./events.ts";
 import { problem, refuse } from "./problem.ts";
 import type { CommitReply, RollbackReply } from "./schemas.ts";
@@ -9,22 +14,25 @@ import type { CommitReply, RollbackReply } from "./schemas.ts";
 export function decisionRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
   app.post("/v1/events/:eventId/commit", async (c) => {
     const eventId = c.req.param("eventId");
-    return (await refusalOf(c, auth)) ?? committed(eventId, await ingress.commit(eventId));
+    return (await refusalOf(c, auth, "commit")) ?? committed(eventId, await ingress.commit(eventId));
   });
   app.post("/v1/events/:eventId/rollback", async (c) => {
     const eventId = c.req.param("eventId");
-    return (await refusalOf(c, auth)) ?? rolledBack(eventId, await ingress.rollback(eventId));
+    return (await refusalOf(c, auth, "rollback")) ?? rolledBack(eventId, await ingress.rollback(eventId));
   });
 }
 
-/** The body, signed or not, means nothing: it is read for its signature. */
-async function refusalOf(c: Context, auth: Auth): Promise<Response | undefined> {
+async function refusalOf(c: Context, auth: Auth, decision: "commit" | "rollback"): Promise<Response | undefined> {
   const eventId = c.req.param("eventId") ?? "";
-  if (!/^[\x21-\x7e]{1,128}$/.test(eventId)) {
+  if (!EVENT_ID.test(eventId)) {
     return refuse(problem("invalid-request", "An event id is 1 to 128 printable ASCII characters without spaces."));
   }
   const body = await readPosted(c, auth, MAX_EVENT_BYTES);
-  return body.ok ? undefined : refuse(body.problem);
+  if (!body.ok) return refuse(body.problem);
+  const { headers } = c.req.raw;
+  if (auth.isIngest(headers.get("authorization"))) return undefined;
+  if (headers.get("webhook-id") === `${eventId}/${decision}`) return undefined;
+  return refuse(unauthorized(`What is signed for this route has the webhook-id <eventId>/${decision}.`));
 }
 
 function committed(eventId: string, answer: Committed): Response {

@@ -12,6 +12,7 @@ export interface Sender {
  * @example parseSender("Sao Việt <ve@example.com>") // { name: "Sao Việt", address: "ve@example.com", domain: "example.com" }
  */
 export function parseSender(from: string): Sender {
+  if (/\p{Cc}/u.test(from)) throw new Error(`MAIL_FROM is ${JSON.stringify(from)}, must have no control characters`);
   const match = /^\s*(?:"([^"]*)"|([^"<>@,;]*?))\s*<([^<>]*)>\s*$/.exec(from);
   const address = match?.[3] ?? from.trim();
   const name = (match?.[1] ?? match?.[2] ?? "").trim();

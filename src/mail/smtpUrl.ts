@@ -33,12 +33,13 @@ export function parseSmtpUrl(text: string): Relay {
   if (!secure && url.protocol !== "smtp:") refuse(`begins with ${url.protocol}//, must be smtp:// or smtps://`);
   const host = decoded(url.hostname).replace(/^\[(.*)\]$/, "$1");
   if (host === "") refuse("names no host");
-  if (url.pathname !== "" && url.pathname !== "/") refuse(`has a path, ${url.pathname}, that means nothing`);
+  if (url.pathname !== "" && url.pathname !== "/")
+    refuse("has a path, which means nothing: a / in a password is written %2F");
 
   const query = url.searchParams;
   for (const key of new Set(query.keys())) {
     if (!OPTIONS.some((option) => option === key))
-      refuse(`has the option ${key}, must be one of: ${OPTIONS.join(", ")}`);
+      refuse(`has the option ${shown(key)}, must be one of: ${OPTIONS.join(", ")}`);
   }
   const requireTLS = flag(query, "requireTLS") ?? false;
   const ignoreTLS = flag(query, "ignoreTLS") ?? false;
@@ -91,4 +92,9 @@ function decoded(part: string): string {
 
 function refuse(problem: string): never {
   throw new Error(`SMTP_URL ${problem}`);
+}
+
+/** What follows a ? may be the rest of a password. */
+function shown(option: string): string {
+  return /^[A-Za-z.]{1,40}$/.test(option) ? option : "(not shown)";
 }

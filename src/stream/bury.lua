@@ -6,7 +6,7 @@
 local result = {}
 for i = 2, #ARGV, 6 do
   local id, attempt = ARGV[i + 2], ARGV[i + 3]
-  local l, rolled_back = owned(id, ARGV[1], attempt)
+  local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   local alike = 0
   if rolled_back then
     alike = -1

@@ -5,7 +5,7 @@
 local result = {}
 for i = 3, #ARGV, 5 do
   local id, attempt = ARGV[i + 2], ARGV[i + 3]
-  local l = owned(id, ARGV[1], attempt)
+  local l = owned(id, ARGV[1], ARGV[i + 1])
   if l then
     remove(ARGV[i], ARGV[i + 1])
     redis.call('HSET', MESSAGE .. id, 'n', tonumber(attempt) - 1)

@@ -1,8 +1,8 @@
 --[[ HELD -> SCHEDULED (a delay was asked for) | QUEUED.
-  KEYS[1] tag   ARGV[1] event id
+  KEYS[1] tag   ARGV[1] event id   ARGV[2] the message id that it gives
   Returns word, message id, state, due (epoch ms); the word is 'committed' (now, or before), 'cancelled' (rolled
   back, nothing written) or 'not_found'.   Fence: the state; a second commit finds it committed. ]]
-local id = string.match(redis.call('GET', DEDUP .. ARGV[1]) or '', '^(%S+)')
+local id = message_of(ARGV[1], ARGV[2])
 local m = id and redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'p', 'l') or {}
 if not id then return { 'not_found', '', '', 0 } end
 if not m[1] or m[1] == 'cancelled' then return { 'cancelled', id, 'cancelled', m[2] or 0 } end

@@ -36,7 +36,8 @@ const OPTIONS = {
   // maxRetriesPerRequest 0 fails what is in flight when a connection closes; without it such promises
   // stay pending for ever once autoResendUnfulfilledCommands is off.
   worker: { ...COMMON, maxRetriesPerRequest: 0, commandTimeout: 5_000, autoResendUnfulfilledCommands: false },
-  blocking: { ...COMMON, maxRetriesPerRequest: null, blockingTimeout: BLOCK_MS, blockingTimeoutGrace: 1_000 },
+  // Not blockingTimeout: a read that it ends looks like one that found nothing, and the dead socket stays.
+  blocking: { ...COMMON, maxRetriesPerRequest: null, socketTimeout: BLOCK_MS + 1_000 },
 } as const;
 
 /** Where Redis is, as REDIS_URL says. */
@@ -55,7 +56,7 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   if (many === null) return undefined;
   const [, kind, username, password, list, name] = many;
   const hosts = (list ?? "").split(",").map((host) => /^(.+):(\d{1,5})$/.exec(host));
-  if (hosts.some((host) => host === null)) return undefined;
+  if (hosts.some((host) => host === null || Number(host[2]) > 65_535 || Number(host[2]) === 0)) return undefined;
   const address = {
     hosts: hosts.flatMap((host) => (host === null ? [] : [{ host: host[1] as string, port: Number(host[2]) }])),
     ...(username ? { username: decodeURIComponent(username) } : {}),

@@ -5,7 +5,7 @@
 local result = {}
 for i = 2, #ARGV, 6 do
   local id, attempt, due = ARGV[i + 2], ARGV[i + 3], AT + tonumber(ARGV[i + 4])
-  local l, rolled_back = owned(id, ARGV[1], attempt)
+  local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if rolled_back then
     remove(ARGV[i], ARGV[i + 1])
     end_rolled_back(id, 'deferred', attempt, ARGV[i + 5], l, rolled_back)

@@ -74,8 +74,7 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
   let failures = 0;
 
   async function run(): Promise<void> {
-    while (!stopping) {
-      await endLeftover(path, log);
+    for (; !stopping; await endLeftover(path, log)) {
       child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
         stdin: "pipe",
         stdout: "pipe",
@@ -94,6 +93,7 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
     }
   }
 
+  await endLeftover(path, log);
   const running = run();
   if (await answered(path, () => failures)) log.info({ socket: path }, "redis started");
   else log.error({ failures }, "redis does not answer yet, the service starts without it");

@@ -7,14 +7,16 @@ export class RedisAway extends Error {
 
 /** Replies that start so are about the server's condition, not about the command. */
 const CONDITIONS =
-  /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients)/;
+  /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY |CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients)/;
 
 const CONNECTION =
-  /ECONN|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|All sentinels are unreachable|Failed to refresh slots|None of startup nodes|Cluster isn't ready|Cluster is ended/;
+  /ECONN|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|Too many Cluster redirections|EAI_AGAIN|All sentinels are unreachable|Failed to refresh slots|None of startup nodes|Cluster isn't ready|Cluster is ended/;
+
+export const NO_ANSWER = "Redis did not answer in time";
 
 /** How ioredis says it. */
-const NOT_CONNECTED = /Connection is closed|Stream isn't writeable|max retries per request/;
-const TIMED_OUT = /^(?:Blocking c|C)ommand timed out/;
+const NOT_CONNECTED = /Connection is closed|connection close|Stream isn't writeable|max retries per request/;
+const TIMED_OUT = /^(?:Blocking c|C)ommand timed out|^Socket timeout/;
 
 /** One line that says why Redis is away; undefined when the error means something else. */
 export function awayReason(error: unknown): string | undefined {
@@ -24,7 +26,7 @@ export function awayReason(error: unknown): string | undefined {
   const condition = /-?\b(MISCONF|READONLY|NOREPLICAS|OOM)\b/.exec(message);
   if (CONDITIONS.test(message) || condition !== null) return message.slice(0, 200);
   if (NOT_CONNECTED.test(message)) return "not connected to Redis";
-  if (TIMED_OUT.test(message)) return "Redis did not answer in time";
+  if (TIMED_OUT.test(message)) return NO_ANSWER;
   if (CONNECTION.test(message)) return message.slice(0, 200);
   if (typeof code === "string" && CONNECTION.test(code)) return `${code} ${message}`.slice(0, 200);
   return undefined;

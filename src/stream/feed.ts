@@ -1,4 +1,7 @@
-/* Following the transitions as they happen. Each follower has a blocking connection of its own. */
+/*
+ * Following the transitions as they happen. Each follower has a blocking connection for each partition, which on
+ * a cluster could not be read together.
+ */
 import type { Redis } from "ioredis";
 import type { State } from "../domain/lifecycle.ts";
 import { BLOCK_MS } from "./connect.ts";
@@ -6,6 +9,7 @@ import { key, tagOf } from "./keys.ts";
 import type { Feed, Transition } from "./store.ts";
 
 const PAGE = 500;
+const RETRY_MS = 100;
 
 /** A position is an entry id per partition, joined by commas. */
 export function createFeed(openBlocking: () => Redis, partitions: number): Feed {
@@ -13,13 +17,15 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
 
   return {
     follow(since, on) {
-      const redis = openBlocking();
-      redis.on("error", () => {}); // it connects again; the follower just sees nothing meanwhile
-      let followed = true;
-      void run(redis, positionsOf(since), on, () => followed).catch(() => {});
+      const positions = positionsOf(since);
+      const readers = tags.map((tag, partition) =>
+        startReader(openBlocking(), key.feed(tag), positions[partition] ?? "$", (entryId, fields) => {
+          positions[partition] = entryId;
+          on(transitionOf(entryId, positions.join(","), fields));
+        }),
+      );
       return () => {
-        followed = false;
-        redis.disconnect();
+        for (const stop of readers) stop();
       };
     },
   };
@@ -29,27 +35,43 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
     const valid = given.length === partitions && given.every((id) => /^\d{1,16}-\d{1,16}$/.test(id));
     return valid ? given : tags.map(() => "$");
   }
+}
 
-  async function run(redis: Redis, positions: string[], on: (t: Transition) => void, followed: () => boolean) {
-    await Promise.all(
-      tags.map(async (tag, partition) => {
-        if (positions[partition] !== "$") return;
-        const [last] = await redis.xrevrange(key.feed(tag), "+", "-", "COUNT", 1);
-        positions[partition] = last?.[0] ?? "0-0";
-      }),
-    );
-    while (followed()) {
-      const streams = tags.map((tag) => key.feed(tag));
-      const reply = await redis.xread("COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", ...streams, ...positions);
-      for (const [stream, entries] of reply ?? []) {
-        const partition = streams.indexOf(stream);
-        for (const [id, fields] of entries) {
-          positions[partition] = id;
-          on(transitionOf(id, positions.join(","), fields));
-        }
-      }
+/** Goes on from where it was whatever happens to Redis, until the returned function is called. */
+function startReader(
+  redis: Redis,
+  stream: string,
+  since: string,
+  on: (entryId: string, fields: string[]) => void,
+): () => void {
+  redis.on("error", () => {}); // it connects again; the follower sees nothing meanwhile
+  let position = since;
+  let stopped = false;
+
+  async function read(): Promise<void> {
+    if (position === "$") position = (await redis.xrevrange(stream, "+", "-", "COUNT", 1))[0]?.[0] ?? "0-0";
+    const reply = await redis.xread("COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", stream, position);
+    for (const [id, fields] of reply?.[0]?.[1] ?? []) {
+      position = id;
+      on(id, fields);
     }
   }
+
+  void (async () => {
+    while (!stopped) {
+      try {
+        await read();
+      } catch {
+        // A socket that is open at this end only is closed; while it is reconnecting, it is left alone.
+        if (!stopped && redis.status === "ready") redis.disconnect(true);
+        if (!stopped) await Bun.sleep(RETRY_MS);
+      }
+    }
+  })();
+  return () => {
+    stopped = true;
+    redis.disconnect();
+  };
 }
 
 function transitionOf(entryId: string, position: string, fields: string[]): Transition {

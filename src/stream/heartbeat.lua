@@ -4,7 +4,7 @@
   Fence: owned(), since XCLAIM itself would take the entry back from its new owner. ]]
 local result = {}
 for i = 2, #ARGV, 4 do
-  local mine = owned(ARGV[i + 2], ARGV[1], ARGV[i + 3])
+  local mine = owned(ARGV[i + 2], ARGV[1], ARGV[i + 1])
   if mine then redis.call('XCLAIM', QUEUE[ARGV[i]], GROUP, ARGV[1], 0, ARGV[i + 1], 'JUSTID') end
   result[#result + 1] = mine and 1 or 0
 end

@@ -90,8 +90,9 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       });
     },
     async commit(eventId) {
-      const tag = tagOf(partitionOf(eventId, options.partitions));
-      const committed = await orUnavailable(() => commit(redis, tag, eventId));
+      const partition = partitionOf(eventId, options.partitions);
+      const messageId = messageIdOf(eventId, partition);
+      const committed = await orUnavailable(() => commit(redis, tagOf(partition), eventId, messageId));
       if (committed.kind === "committed") options.log.info({ eventId, ...committed }, "message committed");
       return committed;
     },

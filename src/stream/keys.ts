@@ -43,7 +43,7 @@ const NAMES = {
 /*
  * Fields of a message's hash, short because a million of them wait in memory:
  *   s state · p rank of the priority · d due, epoch ms · n attempts begun · b attempts begun at the last replay
- *   o owner, while SENDING · i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
+ *   o owner and q entry id, while SENDING · u an attempt ended in UNKNOWN · i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
  *   h delay after the commit, ms (while HELD) · w times that the booking store was asked in vain
  *   k rolled back while SENDING: retention, ms, of the cancelled message
  *   x id of the dead-letter entry · r reason · f fingerprint · t dead since, epoch ms (while DEAD or held)

@@ -6,7 +6,7 @@
 local result = {}
 for i = 2, #ARGV, 7 do
   local id, attempt, delay = ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
-  local l, rolled_back = owned(id, ARGV[1], attempt)
+  local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if rolled_back then
     remove(ARGV[i], ARGV[i + 1])
     end_rolled_back(id, 'unknown', attempt, ARGV[i + 6], l, rolled_back)

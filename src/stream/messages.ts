@@ -1,22 +1,11 @@
-/*
- * Finding messages. By id and by event it is one read. A list goes over what the scripts keep anyway:
- * the due set, the work streams, the dead letters, the index by booking and recipient, and for all
- * else the feed, which reaches back FEED_LENGTH transitions.
- */
+/* Finding messages: by id and by event with one read, or as a list (sources.ts). */
 import type { Redis } from "ioredis";
-import { type Message, PRIORITIES } from "../domain/lifecycle.ts";
-import { bucketOf, key, partitionOf, tagOf } from "./keys.ts";
-import { partitionOfMessage } from "./messageId.ts";
+import type { Message } from "../domain/lifecycle.ts";
+import { key, partitionOf, tagOf } from "./keys.ts";
+import { messageIdOf, partitionOfMessage } from "./messageId.ts";
 import { reading, readMessages } from "./record.ts";
+import { sourceFor } from "./sources.ts";
 import { BadCursor, type MessageQuery, type Messages, type Page } from "./store.ts";
-
-/** Ids to look at, and where to go on: undefined at the end. */
-interface Step {
-  ids: string[];
-  next: string | undefined;
-}
-
-type Source = (tag: string, position: string, count: number) => Promise<Step>;
 
 /** A page gives up looking for matches after so many reads and returns what it has, with a cursor. */
 const MAX_STEPS = 20;
@@ -34,10 +23,11 @@ export function createMessages(redis: Redis, partitions: number): Messages {
   }
 
   async function byEvent(eventId: string): Promise<Message | undefined> {
-    const tag = tagOf(partitionOf(eventId, partitions));
-    const known = await redis.get(key.dedup(tag, eventId));
-    const messageId = known?.split(" ")[0];
-    return messageId === undefined ? undefined : (await readMessages(redis, tag, [messageId]))[0];
+    const partition = partitionOf(eventId, partitions);
+    const tag = tagOf(partition);
+    const known = (await redis.get(key.dedup(tag, eventId)))?.split(" ")[0];
+    // After the dedup window the message may still be there, under the id that its event gave it.
+    return (await readMessages(redis, tag, [known ?? messageIdOf(eventId, partition)]))[0];
   }
 
   async function list(query: MessageQuery): Promise<Page> {
@@ -45,17 +35,20 @@ export function createMessages(redis: Redis, partitions: number): Messages {
     let { partition, position } = decodeCursor(query.cursor, partitions);
     const items: Message[] = [];
     const seen = new Set<string>();
-    for (let step = 0; step < MAX_STEPS && partition < partitions; step++) {
+    for (let step = 0; step < MAX_STEPS && partition < partitions && items.length < query.limit; step++) {
       const tag = tags[partition] as string;
-      const { ids, next } = await source(tag, position, query.limit - items.length);
-      const fresh = ids.filter((id) => !seen.has(id));
-      for (const id of fresh) seen.add(id);
-      items.push(...(await readMessages(redis, tag, fresh)).filter((message) => matches(message, query)));
-      if (next === undefined) {
-        partition += 1;
-        position = "";
-      } else position = next;
-      if (items.length >= query.limit) break;
+      const { found, next } = await source(tag, position, query.limit - items.length);
+      const attempts = new Map<string, number | undefined>();
+      for (const { id, attempt } of found) {
+        if (!seen.has(id)) attempts.set(id, attempt); // the first one found is the latest
+        seen.add(id);
+      }
+      for (const message of await readMessages(redis, tag, [...attempts.keys()])) {
+        const attempt = attempts.get(message.id);
+        if (matches(message, query) && (attempt ?? message.attempt) === message.attempt) items.push(message);
+      }
+      if (next === undefined) [partition, position] = [partition + 1, ""];
+      else position = next;
     }
     return partition < partitions ? { items, cursor: encodeCursor(partition, position) } : { items };
   }
@@ -75,77 +68,13 @@ function matches(message: Message, { state, booking, recipient }: MessageQuery):
   );
 }
 
-function sourceFor(redis: Redis, { state, booking, recipient }: MessageQuery): Source {
-  if (booking !== undefined) return inBucket(redis, bucketOf("booking", booking));
-  if (recipient !== undefined) return inBucket(redis, bucketOf("recipient", recipient));
-  if (state === "held") return bySortedSet(redis, key.held, "soonest");
-  if (state === "scheduled" || state === "deferred") return bySortedSet(redis, key.due, "soonest");
-  if (state === "queued" || state === "sending") return inWorkStreams(redis);
-  if (state === "dead") return newestOf(redis, key.dead, () => true);
-  // A message is listed where it entered the state; with no state asked for, where it was posted.
-  return newestOf(redis, key.feed, (feed) => (state === undefined ? feed.r === "posted" : feed.s === state));
-}
-
-function inBucket(redis: Redis, bucket: string): Source {
-  return bySortedSet(redis, (tag) => key.find(tag, bucket), "latest");
-}
-
-function bySortedSet(redis: Redis, keyOf: (tag: string) => string, first: "soonest" | "latest"): Source {
-  return async (tag, position, count) => {
-    const start = Number(position || 0);
-    const stop = start + count - 1;
-    const ids =
-      first === "latest"
-        ? await redis.zrange(keyOf(tag), String(start), String(stop), "REV")
-        : await redis.zrange(keyOf(tag), String(start), String(stop));
-    return { ids, next: ids.length < count ? undefined : String(start + count) };
-  };
-}
-
-/** The streams one after the other, highest priority first, oldest entry first. */
-function inWorkStreams(redis: Redis): Source {
-  return async (tag, position, count) => {
-    const [rank = "0", after = ""] = position.split(" ");
-    const start = after === "" ? "-" : `(${after}`;
-    const entries = await redis.xrange(key.queue(tag, Number(rank)), start, "+", "COUNT", count);
-    const last = entries.at(-1)?.[0];
-    const more = entries.length === count && last !== undefined;
-    const nextRank = Number(rank) + 1;
-    const next = more ? `${rank} ${last}` : nextRank < PRIORITIES.length ? `${nextRank} ` : undefined;
-    return { ids: entries.map(([, fields]) => fields[1] ?? ""), next };
-  };
-}
-
-/** Reads backwards, and so far that a page fills even when few entries are wanted. */
-function newestOf(
-  redis: Redis,
-  keyOf: (tag: string) => string,
-  wanted: (fields: { s?: string; r?: string }) => boolean,
-): Source {
-  return async (tag, position, count) => {
-    const scan = Math.max(count, 500);
-    const entries = await redis.xrevrange(keyOf(tag), position === "" ? "+" : `(${position}`, "-", "COUNT", scan);
-    const ids: string[] = [];
-    let read = 0;
-    for (const [, fields] of entries) {
-      read += 1;
-      if (wanted({ s: fields[3] ?? "", r: fields[7] ?? "" })) ids.push(fields[1] ?? "");
-      if (ids.length === count) break;
-    }
-    const more = read < entries.length || entries.length === scan;
-    return { ids, next: more ? entries[read - 1]?.[0] : undefined };
-  };
-}
-
 function encodeCursor(partition: number, position: string): string {
   return Buffer.from(`${partition}:${position}`).toString("base64url");
 }
 
 function decodeCursor(cursor: string | undefined, partitions: number): { partition: number; position: string } {
   if (cursor === undefined) return { partition: 0, position: "" };
-  const match = /^(\d{1,3}):((?:[0-2] )?(?:\d{1,16}(?:-\d{1,16})?)?)$/.exec(
-    Buffer.from(cursor, "base64url").toString(),
-  );
+  const match = /^(\d{1,3}):([0-9inf -]{0,40})$/.exec(Buffer.from(cursor, "base64url").toString());
   if (match === null || Number(match[1]) >= partitions) throw new BadCursor("the cursor was not made by this service");
   return { partition: Number(match[1]), position: match[2] as string };
 }

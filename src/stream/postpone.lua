@@ -5,10 +5,10 @@
 local result = {}
 for i = 2, #ARGV, 7 do
   local id, attempt, due = ARGV[i + 2], ARGV[i + 3], AT + tonumber(ARGV[i + 4])
-  local l, rolled_back = owned(id, ARGV[1], attempt)
+  local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if l then remove(ARGV[i], ARGV[i + 1]) end
   if rolled_back then
-    end_rolled_back(id, 'scheduled', '', ARGV[i + 6], l, rolled_back)
+    end_rolled_back(id, 'scheduled', '', ARGV[i + 6], l, rolled_back, { 'n', tonumber(attempt) - 1 })
   elseif l then
     redis.call('ZADD', DUE, due, id)
     redis.call('HINCRBY', MESSAGE .. id, 'w', ARGV[i + 5])

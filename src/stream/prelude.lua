@@ -10,6 +10,7 @@ local function move(id, from, to, attempt, reason, l, fields)
   if l then line = l .. '\n' .. line end
   redis.call('HSET', MESSAGE .. id, 's', to, 'l', line, unpack(fields))
   redis.call('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 'm', id, 's', to, 'n', attempt, 'r', reason)
+  if to == 'unknown' then redis.call('HSET', MESSAGE .. id, 'u', 1) end
   if from then moved['out:' .. from] = (moved['out:' .. from] or 0) + 1 end
   moved['in:' .. to] = (moved['in:' .. to] or 0) + 1
   return line
@@ -29,11 +30,12 @@ local function remove(rank, entry)
   redis.call('XDEL', QUEUE[rank], entry)
 end
 
---[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false.
+--[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false. A message
+  that is queued again gets another entry, so the entry stands for the attempt.
   Second: false, or the retention in ms of a message that was rolled back meanwhile. ]]
-local function owned(id, consumer, attempt)
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'o', 'n', 'l', 'k')
-  if m[1] ~= 'sending' or m[2] ~= consumer or m[3] ~= attempt then return false, false end
+local function owned(id, consumer, entry)
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'o', 'q', 'l', 'k')
+  if m[1] ~= 'sending' or m[2] ~= consumer or m[3] ~= entry then return false, false end
   return m[4], m[5]
 end
 
@@ -43,9 +45,11 @@ local function cancel(id, from, reason, l, retention)
   redis.call('PEXPIRE', MESSAGE .. id, retention)
 end
 
---[[ An attempt of a message that was rolled back meanwhile has ended, and not in SENT: no other one follows. ]]
-local function end_rolled_back(id, outcome, attempt, reason, l, retention)
-  cancel(id, outcome, 'rolled back while it was being sent', move(id, 'sending', outcome, attempt, reason, l, {}), retention)
+--[[ An attempt of a message that was rolled back meanwhile has ended, and not in SENT: no other one follows.
+  `fields` as in move. ]]
+local function end_rolled_back(id, outcome, attempt, reason, l, retention, fields)
+  l = move(id, 'sending', outcome, attempt, reason, l, fields or {})
+  cancel(id, outcome, 'rolled back while it was being sent', l, retention)
 end
 
 --[[ Fields and list entry of a dead letter or a held UNKNOWN. Returns how many share its fingerprint now. ]]
@@ -53,6 +57,14 @@ local function lay_out(id, reason, fingerprint, fields)
   local entry = redis.call('XADD', DEAD, '*', 'm', id, 'f', fingerprint)
   for _, v in ipairs({ 'x', entry, 'r', reason, 'f', fingerprint, 't', AT }) do fields[#fields + 1] = v end
   return redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
+end
+
+--[[ The message of an event: its idempotency key says, or, after the dedup window, the id that the event gave it.
+  Second: the key's value. ]]
+local function message_of(event_id, id)
+  local seen = redis.call('GET', DEDUP .. event_id)
+  if seen then return string.match(seen, '^(%S+)'), seen end
+  return redis.call('EXISTS', MESSAGE .. id) == 1 and id or nil, nil
 end
 
 --[[ The reverse, for replay and drop. ]]

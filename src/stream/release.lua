@@ -5,10 +5,10 @@
 local result = {}
 for i = 2, #ARGV, 5 do
   local id, attempt = ARGV[i + 2], ARGV[i + 3]
-  local l, rolled_back = owned(id, ARGV[1], attempt)
+  local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if rolled_back then
     remove(ARGV[i], ARGV[i + 1])
-    end_rolled_back(id, 'queued', '', ARGV[i + 4], l, rolled_back)
+    end_rolled_back(id, 'queued', '', ARGV[i + 4], l, rolled_back, { 'n', tonumber(attempt) - 1 })
   elseif l then
     enqueue(ARGV[i], id)
     remove(ARGV[i], ARGV[i + 1])

@@ -6,15 +6,14 @@
     'in_flight'  an attempt is under way; if it does not end in SENT, no other one follows
     'too_late'   the mail has left, or may have (an attempt ended in UNKNOWN); no other one follows
   Fence: the state, which take.lua moves on before a worker opens its mouth. ]]
-local seen = redis.call('GET', DEDUP .. ARGV[1])
-if not seen then
+local id = message_of(ARGV[1], ARGV[2])
+if not id then
   redis.call('SET', DEDUP .. ARGV[1], ARGV[2] .. ' -', 'PX', ARGV[3])
   return { 'cancelled', ARGV[2], 'cancelled' }
 end
-local id = string.match(seen, '^(%S+)')
-local m = redis.call('HMGET', MESSAGE .. id, 's', 'l', 'x', 'f')
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'l', 'x', 'f', 'u')
 local state, l = m[1], m[2]
-local word = string.find(l or '', '|unknown|', 1, true) and 'too_late' or 'cancelled'
+local word = m[5] and 'too_late' or 'cancelled'
 if not state or state == 'cancelled' then return { word, id, 'cancelled' } end
 if state == 'sent' or state == 'bounced' then return { 'too_late', id, state } end
 if state == 'sending' then

@@ -1,6 +1,6 @@
 /* How a Lua file becomes a typed function: its prelude, its registration, its call, its faults. */
 import type { Redis } from "ioredis";
-import { awayReason, RedisAway } from "./fault.ts";
+import { awayReason, NO_ANSWER, RedisAway } from "./fault.ts";
 import { LUA_NAMES } from "./keys.ts";
 import prelude from "./prelude.lua" with { type: "text" };
 
@@ -36,8 +36,11 @@ export function script(name: string, body: string, flags: Flags = "") {
       );
     } catch (error) {
       const reason = awayReason(error);
-      if (reason !== undefined) throw new RedisAway(reason, { cause: error });
-      throw error;
+      if (reason === undefined) throw error;
+      // A connection that is open at this end only stays so until somebody closes it. While it is
+      // reconnecting, closing it would park it for ever.
+      if (reason === NO_ANSWER && redis.status === "ready") redis.disconnect(true);
+      throw new RedisAway(reason, { cause: error });
     }
   };
 }

@@ -6,7 +6,7 @@
 local result = {}
 for i = 3, #ARGV, 5 do
   local id, attempt = ARGV[i + 2], ARGV[i + 3]
-  local l = owned(id, ARGV[1], attempt)
+  local l = owned(id, ARGV[1], ARGV[i + 1])
   if l then
     remove(ARGV[i], ARGV[i + 1])
     move(id, 'sending', 'sent', attempt, ARGV[i + 4], l, { 'o', '' })

@@ -20,7 +20,7 @@ end
 
 local function poison(rank, entry, fields)
   local id = 'msg_entry-' .. entry
-  local reason = 'the entry names no message: ' .. string.gsub(cjson.encode(fields), '%c', ' ')
+  local reason = 'the entry names no message: ' .. string.sub(string.gsub(cjson.encode(fields), '%c', ' '), 1, 400)
   local more = { 'p', rank, 'd', AT, 'n', 0, 'e', '' }
   lay_out(id, reason, 'entry-without-message', more)
   move(id, nil, 'dead', '', reason, nil, more)
@@ -33,17 +33,17 @@ local function take(rank, count)
   for _, pair in ipairs(entries) do
     local entry, fields = pair[1], pair[2] or {}
     local id = fields[1] == 'm' and fields[2] or ''
-    local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o', 'w')
+    local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o', 'w', 'q')
     if m[1] == 'queued' then
       local attempt = tonumber(m[2]) + 1
-      move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', consumer })
+      move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', consumer, 'q', entry })
       local n = #result
       result[n + 1], result[n + 2], result[n + 3] = rank, entry, id
       result[n + 4], result[n + 5], result[n + 6], result[n + 7] = attempt, m[3] or 0, m[7] or 0, m[4]
       free = free - 1
     elseif not m[1] then
       poison(rank, entry, fields)
-    elseif m[1] == 'sending' then
+    elseif m[1] == 'sending' and m[8] == entry then
       redis.call('XCLAIM', QUEUE[rank], GROUP, m[6], 0, entry, 'JUSTID')
     else
       remove(rank, entry)

@@ -7,17 +7,17 @@ import commitSource from "./commit.lua" with { type: "text" };
 import rollbackSource from "./rollback.lua" with { type: "text" };
 import { script } from "./script.ts";
 
-const commitScript = script("commit", commitSource);
-const rollbackScript = script("rollback", rollbackSource);
+const commitScript = script("commit", commitSource, " flags=allow-oom");
+const rollbackScript = script("rollback", rollbackSource, " flags=allow-oom");
 const checkScript = script("check", checkSource, " flags=allow-oom");
 
 /** HELD -> SCHEDULED | QUEUED. Throws RedisAway. */
-export async function commit(redis: Redis, tag: string, eventId: string): Promise<Committed> {
-  const reply = (await commitScript(redis, tag, [eventId])) as [string, string, State, string | number];
-  const [word, messageId, state, dueAt] = reply;
+export async function commit(redis: Redis, tag: string, eventId: string, messageId: string): Promise<Committed> {
+  const reply = (await commitScript(redis, tag, [eventId, messageId])) as [string, string, State, string | number];
+  const [word, id, state, dueAt] = reply;
   if (word === "not_found") return { kind: "not_found" };
-  if (word === "cancelled") return { kind: "cancelled", messageId };
-  return { kind: "committed", messageId, state, dueAt: Number(dueAt) };
+  if (word === "cancelled") return { kind: "cancelled", messageId: id };
+  return { kind: "committed", messageId: id, state, dueAt: Number(dueAt) };
 }
 
 /** Anything but SENDING and SENT -> CANCELLED. Throws RedisAway. */

@@ -33,7 +33,7 @@ export function startChecker(options: CheckerOptions): Loop {
       await rollback(redis, tag, eventId, messageId, options);
       log.info(line, "message rolled back");
     } else if (status?.kind === "paid") {
-      await commit(redis, tag, eventId);
+      await commit(redis, tag, eventId, messageId);
       log.info(line, "message committed");
     } else if (asked >= booking.delaysMs.length) {
       log.error(line, "held event waits for a person: commit or roll it back");

@@ -25,24 +25,22 @@ export interface Circuit {
  */
 export function createCircuit(probe: () => Promise<string | undefined>, onReady: () => void, log: Logger): Circuit {
   let state: "closed" | "open" | "half open" = "closed";
-  let openings = 0;
+  /** Since mail last flowed. */
+  let probes = 0;
   let openedAt = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
 
-  function probeIn(delayMs: number): void {
+  function probeLater(): void {
     if (stopped) return;
-    timer = setTimeout(() => void check(), delayMs);
+    timer = setTimeout(() => void check(), backoffMs(probes));
+    probes += 1;
   }
 
   async function check(): Promise<void> {
-    const reason = await probe();
+    const reason = await probe().catch((error: unknown) => `the probe failed: ${error}`);
     if (stopped) return;
-    if (reason !== undefined) {
-      openings += 1;
-      probeIn(backoffMs(openings));
-      return;
-    }
+    if (reason !== undefined) return probeLater();
     state = "half open";
     onReady();
   }
@@ -54,19 +52,18 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
     },
     fault(reason) {
       if (stopped || state === "open") return;
-      if (openings === 0) {
+      if (probes === 0) {
         openedAt = performance.now();
         log.error({ reason }, "relay is away, the queue waits");
       }
       state = "open";
-      probeIn(backoffMs(openings));
-      openings += 1;
+      probeLater();
     },
     answered() {
       if (state === "half open") {
         log.warn({ awayMs: Math.round(performance.now() - openedAt) }, "relay is back");
         state = "closed";
-        openings = 0;
+        probes = 0;
         onReady();
       }
     },
@@ -78,6 +75,6 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
 }
 
 /** The first probe comes at once: often only an idle connection had been closed. */
-export function backoffMs(openings: number): number {
-  return openings === 0 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (openings - 1), MAX_DELAY_MS);
+export function backoffMs(probes: number): number {
+  return probes === 0 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (probes - 1), MAX_DELAY_MS);
 }

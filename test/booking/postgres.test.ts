@@ -177,6 +177,8 @@ describe("a statement that hangs", () => {
     expect((await slow).kind).toBe("unavailable");
     expect(performance.now() - begunAt).toBeLessThan(1_000);
     expect((await store.statusOf("BK-1")).kind).toBe("unavailable");
+    await postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sl' || 'eep%'");
+    await until("nothing runs", async () => (await running()) === 0);
   });
 });
 

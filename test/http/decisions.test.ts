@@ -1,10 +1,15 @@
 import { describe, expect, test } from "bun:test";
+import { Webhook } from "standardwebhooks";
 import type { Committed, RolledBack } from "../../src/domain/ingress.ts";
-import { harness } from "./support.ts";
+import { harness, INGEST_KEY } from "./support.ts";
 
 const KEYED = { authorization: "Bearer ingest-key-one" };
 
-async function decide(path: string, answer: Partial<{ commit: Committed; rollback: RolledBack }>, headers = KEYED) {
+async function decide(
+  path: string,
+  answer: Partial<{ commit: Committed; rollback: RolledBack }>,
+  headers: Record<string, string> = KEYED,
+) {
   const self = harness();
   const asked: string[] = [];
   const { commit, rollback } = answer;
@@ -73,4 +78,29 @@ describe("either", () => {
       expect((await decide(`/v1/events/a%0d%0ab/${verb}`, {})).status).toBe(400);
     });
   }
+});
+
+describe("a signed decision", () => {
+  const signed = (webhookId: string) => {
+    const webhook = new Webhook(new TextEncoder().encode(INGEST_KEY), { format: "raw" });
+    const at = new Date();
+    return {
+      "webhook-id": webhookId,
+      "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
+      "webhook-signature": webhook.sign(webhookId, at, ""),
+    };
+  };
+  const rollback: RolledBack = { kind: "cancelled", messageId: "msg_1", state: "cancelled" };
+
+  test("is taken under the id that says what it decides", async () => {
+    const seen = await decide("/v1/events/evt_1/rollback", { rollback }, signed("evt_1/rollback"));
+    expect(seen).toMatchObject({ status: 200, asked: ["evt_1"] });
+  });
+
+  test("that was captured decides nothing else: neither another event nor the other way", async () => {
+    for (const webhookId of ["evt_2/rollback", "evt_1/commit", "evt_1"]) {
+      const seen = await decide("/v1/events/evt_1/rollback", { rollback }, signed(webhookId));
+      expect(seen).toMatchObject({ status: 401, asked: [] });
+    }
+  });
 });

@@ -2,12 +2,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect, type RedisAddress } from "../../src/stream/connect.ts";
 import { createFeed } from "../../src/stream/feed.ts";
+import { tagOf } from "../../src/stream/keys.ts";
 import { bury } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
 import { accepted, onRedis, postAndTake } from "./fixture.ts";
 
+const TAG = tagOf(0);
 const START = "0-0";
 const on = onRedis();
 
