@@ -1,202 +1,25 @@
-/*
- * Every setting, declared once: default, what is allowed, and a sentence. The README's table is printed from
- * here (`postpaid config --markdown`). Nothing is read at import; a bad value is a ConfigError that names the
- * variable, the value and what is allowed.
- */
-import { cpus } from "node:os";
-import { formatDuration, parseDurationMs } from "./domain/duration.ts";
-import { parseSender } from "./mail/sender.ts";
-import { parseSmtpUrl } from "./mail/smtpUrl.ts";
-import { parseRedisUrl, type RedisAddress } from "./stream/connect.ts";
-import { MAX_PARTITIONS } from "./stream/messageId.ts";
+/* Reads the settings. A bad value is a ConfigError that names the variable, the value and what is allowed. */
+import { checkSqlQuery, parseSqlUrl } from "./booking/sqlUrl.ts";
+import { formatDuration } from "./domain/duration.ts";
+import { SETTINGS, type Setting } from "./settings.ts";
 
 export class ConfigError extends Error {
   override name = "ConfigError";
 }
 
-interface Setting<T> {
-  /** As a person would write it; undefined: unset by default. */
-  default: string | undefined;
-  allowed: string;
-  about: string;
-  secret?: true;
-  /** Undefined, or an error that says more, when the text is not allowed. */
-  parse: (text: string) => T | undefined;
-}
-
-const DAY_MS = 86_400_000;
-
-function integer(fallback: number, min: number, max: number, about: string): Setting<number> {
-  return {
-    default: String(fallback),
-    allowed: `an integer from ${min} to ${max}`,
-    about,
-    parse: (text) => {
-      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-      return value >= min && value <= max ? value : undefined;
-    },
-  };
-}
-
-function durations(value: string): number[] | undefined {
-  const list = value.trim().split(/\s+/).map(parseDurationMs);
-  return list.every((ms): ms is number => ms !== undefined && ms <= 30 * DAY_MS) ? list : undefined;
-}
-
-function oneOf<const T extends string>(values: readonly T[], about: string): Setting<T> {
-  return {
-    default: values[0],
-    allowed: values.join(" or "),
-    about,
-    parse: (text) => values.find((value) => value === text),
-  };
-}
-
-function text(fallback: string | undefined, allowed: string, about: string, valid: (text: string) => boolean) {
-  return { default: fallback, allowed, about, parse: (value: string) => (valid(value) ? value : undefined) };
-}
-
-export const SETTINGS = {
-  PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
-  HOST: text("127.0.0.1", "an address or host name", "Address that the HTTP service listens on.", (v) =>
-    /^\S+$/.test(v),
-  ),
-  ROLE: oneOf(["all", "api", "worker"], "What this process does: take events in, send mail, or both."),
-  DATA_DIR: text(
-    "./data",
-    "a folder that can be written",
-    "Keys, the embedded Redis, the catcher's mails.",
-    (v) => v !== "",
-  ),
-  REDIS_URL: {
-    default: undefined,
-    allowed:
-      "redis://, rediss://, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
-    about: "The Redis to use. Unset: an embedded redis-server under DATA_DIR.",
-    secret: true,
-    parse: parseRedisUrl,
-  } as Setting<RedisAddress>,
-  PARTITIONS: integer(
-    1,
-    1,
-    MAX_PARTITIONS,
-    "Sets of keys, each in one cluster slot. Not to be changed while messages wait.",
-  ),
-  SMTP_URL: {
-    default: undefined,
-    allowed: "smtp://user:password@host:587 or smtps://host:465",
-    about: "The relay. Unset: the built-in catcher on CATCHER_PORT.",
-    secret: true,
-    parse: (value) => {
-      parseSmtpUrl(value);
-      return value;
-    },
-  } as Setting<string>,
-  CATCHER_PORT: integer(1025, 0, 65_535, "Port of the built-in catcher, which keeps mails in DATA_DIR/caught."),
-  MAIL_FROM: {
-    default: "postpaid <no-reply@localhost>",
-    allowed: "one address, or a name and <address>",
-    about: "The sender, in the envelope and in the From header.",
-    parse: (value) => {
-      parseSender(value);
-      return value;
-    },
-  } as Setting<string>,
-  INGEST_KEYS: {
-    default: undefined,
-    allowed: "keys of printable ASCII characters, separated by commas",
-    about: "Keys that may post events; several for rotation. Unset: one is made in DATA_DIR/ingest.key.",
-    secret: true,
-    parse: (value) => {
-      const keys = value.split(",").map((one) => one.trim());
-      return keys.every((one) => /^[\x21-\x7e]+$/.test(one)) ? keys : undefined;
-    },
-  } as Setting<string[]>,
-  ADMIN_TOKEN: {
-    default: undefined,
-    allowed: "printable ASCII characters",
-    about: "Token for the operator's routes. Unset: one is made in DATA_DIR/admin.token.",
-    secret: true,
-    parse: (value) => (/^[\x21-\x7e]+$/.test(value) ? value : undefined),
-  } as Setting<string>,
-  STRIPE_WEBHOOK_SECRETS: {
-    default: undefined,
-    allowed: "signing secrets of Stripe endpoints, whsec_…, separated by commas",
-    about: "Secrets that Stripe signs with; several for rotation. Unset: POST /v1/webhooks/stripe is closed.",
-    secret: true,
-    parse: (value) => {
-      const secrets = value.split(",").map((one) => one.trim());
-      return secrets.every((one) => /^whsec_[\x21-\x7e]+$/.test(one)) ? secrets : undefined;
-    },
-  } as Setting<string[]>,
-  DELAY_MS: integer(10_000, 0, 30 * DAY_MS, "Delay before the first attempt, ms, where event and type set none."),
-  MAX_RETRIES: integer(10, 0, 100, "Retries after the first attempt, before a message is a dead letter."),
-  RETRY_DELAYS: {
-    default: "30s 2m 5m 15m 30m 1h 2h 4h 8h 16h",
-    allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
-    about: "Delay before each retry; the last one repeats. Jitter adds up to a tenth.",
-    parse: durations,
-  } as Setting<number[]>,
-  CHECK_BACKS: {
-    default: "10s 30s 2m 10m 1h",
-    allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
-    about: "When the booking store is asked about a held event that nobody decided; after the last a person must.",
-    parse: durations,
-  } as Setting<number[]>,
-  DEDUP_TTL_MS: integer(
-    DAY_MS,
-    1,
-    30 * DAY_MS,
-    "How long the same event id gives the same answer and no second mail, ms.",
-  ),
-  RETENTION_MS: integer(
-    7 * DAY_MS,
-    1_000,
-    365 * DAY_MS,
-    "How long a sent or cancelled message can be looked up, ms; at least DEDUP_TTL_MS.",
-  ),
-  JOURNAL_MAX_BYTES: integer(
-    256 * 1024 * 1024,
-    0,
-    1_000_000_000_000,
-    "Room on the local disk for what Redis cannot take, bytes; when that is full too, posts are refused with 503.",
-  ),
-  BOOKING_MAX_ASKS: integer(
-    24,
-    1,
-    10_000,
-    "How often the booking store may answer pending or not found before a message is dead; asked at the times of CHECK_BACKS.",
-  ),
-  MAX_BACKLOG: integer(
-    5_000_000,
-    1,
-    1_000_000_000,
-    "Messages that may wait in a partition before posts are refused with 503.",
-  ),
-  CONCURRENCY: integer(
-    10 * cpus().length,
-    1,
-    1_000,
-    "Attempts at the same time, and connections to the relay. Ten for each core.",
-  ),
-  PRIORITY_ORDER: oneOf(
-    ["weighted", "strict"],
-    "weighted: critical, default and low share 6:3:1; strict: highest first.",
-  ),
-  LEASE_MS: integer(30_000, 100, 3_600_000, "How long a worker that went silent keeps what it took, ms."),
-  SHUTDOWN_MS: integer(10_000, 0, 600_000, "How long a stop waits for mails under way, ms."),
-  ON_UNKNOWN: oneOf(
-    ["resend", "hold"],
-    "When the relay may have a mail and never said so: send again, or hold it for a person.",
-  ),
-  LOG_LEVEL: oneOf(["info", "trace", "debug", "warn", "error", "fatal", "silent"], "Least level that is logged."),
-  LOG_PII: oneOf(["masked", "plain"], "Addresses and names in the log."),
-} satisfies Record<string, Setting<unknown>>;
-
 type Settings = typeof SETTINGS;
 type Name = keyof Settings;
 /** Always set: those that have a default. */
-type Optional = "REDIS_URL" | "SMTP_URL" | "INGEST_KEYS" | "ADMIN_TOKEN" | "STRIPE_WEBHOOK_SECRETS";
+type Optional =
+  | "REDIS_URL"
+  | "SMTP_URL"
+  | "INGEST_KEYS"
+  | "ADMIN_TOKEN"
+  | "STRIPE_WEBHOOK_SECRETS"
+  | "BOOKING_SQL_URL"
+  | "BOOKING_SQL_QUERY"
+  | "BOOKING_HTTP_URL"
+  | "BOOKING_HTTP_KEY";
 type Value<N extends Name> = NonNullable<ReturnType<Settings[N]["parse"]>>;
 
 export type Config = { [N in Exclude<Name, Optional>]: Value<N> } & { [N in Optional]: Value<N> | undefined };
@@ -211,7 +34,23 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     if (!unset) refuse("RETENTION_MS", String(config.RETENTION_MS), `at least DEDUP_TTL_MS, ${config.DEDUP_TTL_MS}`);
     config.RETENTION_MS = config.DEDUP_TTL_MS;
   }
+  need(config, "sql", ["BOOKING_SQL_URL", "BOOKING_SQL_QUERY"]);
+  need(config, "http", ["BOOKING_HTTP_URL", "BOOKING_HTTP_KEY"]);
+  if (config.BOOKING_STORE === "sql") {
+    try {
+      checkSqlQuery(config.BOOKING_SQL_QUERY ?? "", parseSqlUrl(config.BOOKING_SQL_URL ?? "").kind);
+    } catch (error) {
+      throw new ConfigError((error as Error).message);
+    }
+  }
   return config;
+}
+
+function need(config: Config, store: Config["BOOKING_STORE"], names: readonly (Name & Optional)[]): void {
+  if (config.BOOKING_STORE !== store) return;
+  for (const name of names) {
+    if (config[name] === undefined) refuse(name, "", `${SETTINGS[name].allowed}; BOOKING_STORE=${store} needs it`);
+  }
 }
 
 /** A variable that is set to nothing counts as unset, as `FOO= command` means it. */
@@ -223,7 +62,10 @@ function read(name: string, setting: Setting<unknown>, given: string | undefined
     parsed = setting.parse(value);
   } catch (error) {
     const { message } = error as Error;
-    if (message.startsWith(name)) throw new ConfigError(`${message}, allowed: ${setting.allowed}`);
+    if (message.startsWith(name)) {
+      const shown = setting.secret || message.includes(JSON.stringify(value)) ? "" : ` is ${JSON.stringify(value)}:`;
+      throw new ConfigError(`${name}${shown}${message.slice(name.length)}, allowed: ${setting.allowed}`);
+    }
   }
   if (parsed === undefined) refuse(name, setting.secret ? "(not shown, it may hold a secret)" : value, setting.allowed);
   return parsed;

@@ -1,5 +1,8 @@
 /* ROLE=worker, on its own or as the child of ROLE=all. */
 import { join } from "node:path";
+import type { Logger } from "pino";
+import { openBookingStore } from "./booking/open.ts";
+import type { BookingStore } from "./booking/store.ts";
 import type { Config } from "./config.ts";
 import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
 import { openOutbox } from "./journal/outbox.ts";
@@ -25,6 +28,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
   const smtpUrl = config.SMTP_URL ?? `smtp://127.0.0.1:${catcher?.port}`;
 
   const outbox = openOutbox(config.DATA_DIR, log);
+  const store = openStore(config, log);
   const rollbacks = openRollbackReader(config.DATA_DIR);
   let stopping = false;
   const start = async (): Promise<Worker | undefined> => {
@@ -48,7 +52,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           },
           render: createRenderer({ from: config.MAIL_FROM }),
           mailer: createMailer({ smtpUrl, from: config.MAIL_FROM, maxConnections: config.CONCURRENCY }),
-          booking: { store: undefined, delaysMs: config.CHECK_BACKS, maxAsks: config.BOOKING_MAX_ASKS },
+          booking: { store, delaysMs: config.CHECK_BACKS, maxAsks: config.BOOKING_MAX_ASKS },
           outbox,
           isRolledBack: rollbacks.isRolledBack,
           log,
@@ -70,8 +74,30 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
       await (await started)?.stop(deadlineMs);
       redis.disconnect();
       rollbacks.close();
+      await store?.close();
       await catcher?.stop();
       lock.release();
     },
   };
+}
+
+/** Undefined: nobody is to be asked, the event is trusted. */
+function openStore(config: Config, log: Logger): BookingStore | undefined {
+  const timeoutMs = config.BOOKING_TIMEOUT_MS;
+  const reports = {
+    onDown: (reason: string) => log.error({ reason }, "booking store is away"),
+    onUp: (awayMs: number) => log.warn({ awayMs }, "booking store is back"),
+  };
+  switch (config.BOOKING_STORE) {
+    case "none":
+      return undefined;
+    case "sql": {
+      const [url = "", query = ""] = [config.BOOKING_SQL_URL, config.BOOKING_SQL_QUERY];
+      return openBookingStore({ kind: "sql", url, query, timeoutMs }, reports);
+    }
+    case "http": {
+      const [urlTemplate = "", key = ""] = [config.BOOKING_HTTP_URL, config.BOOKING_HTTP_KEY];
+      return openBookingStore({ kind: "http", urlTemplate, key, timeoutMs }, reports);
+    }
+  }
 }

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { cpus } from "node:os";
 import fc from "fast-check";
-import { type Config, ConfigError, describeSettings, loadConfig, SETTINGS } from "../src/config.ts";
+import { type Config, ConfigError, describeSettings, loadConfig } from "../src/config.ts";
 import { parseSender } from "../src/mail/sender.ts";
 import { parseSmtpUrl } from "../src/mail/smtpUrl.ts";
+import { SETTINGS } from "../src/settings.ts";
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -24,6 +25,12 @@ const DEFAULTS: Config = {
   INGEST_KEYS: undefined,
   ADMIN_TOKEN: undefined,
   STRIPE_WEBHOOK_SECRETS: undefined,
+  BOOKING_STORE: "none",
+  BOOKING_SQL_URL: undefined,
+  BOOKING_SQL_QUERY: undefined,
+  BOOKING_HTTP_URL: undefined,
+  BOOKING_HTTP_KEY: undefined,
+  BOOKING_TIMEOUT_MS: 2_000,
   DELAY_MS: 10 * SECOND,
   MAX_RETRIES: 10,
   RETRY_DELAYS: [
@@ -45,7 +52,15 @@ const DEFAULTS: Config = {
   LOG_PII: "masked",
 };
 
-const SECRETS = ["REDIS_URL", "SMTP_URL", "INGEST_KEYS", "ADMIN_TOKEN", "STRIPE_WEBHOOK_SECRETS"];
+const SECRETS = [
+  "REDIS_URL",
+  "SMTP_URL",
+  "INGEST_KEYS",
+  "ADMIN_TOKEN",
+  "STRIPE_WEBHOOK_SECRETS",
+  "BOOKING_SQL_URL",
+  "BOOKING_HTTP_KEY",
+];
 
 function errorOf(env: Record<string, string>): string {
   try {
@@ -162,6 +177,12 @@ describe("a bad setting", () => {
     ],
     INGEST_KEYS: [",", "a,,b", "a b", "é", "a,"],
     ADMIN_TOKEN: ["a b", "é", "\n"],
+    BOOKING_STORE: ["postgres", "SQL"],
+    BOOKING_SQL_URL: ["db", "oracle://h/db"],
+    BOOKING_SQL_QUERY: [" "],
+    BOOKING_HTTP_URL: ["https://shop.example/bookings", "ftp://h/{bookingId}", "https://h/{bookingId}/{bookingId}"],
+    BOOKING_HTTP_KEY: ["whsec_", "a b"],
+    BOOKING_TIMEOUT_MS: ["0", "60001", "2s"],
     STRIPE_WEBHOOK_SECRETS: ["whsec_", "sk_live_1", "whsec_a,", "whsec_a b", "whsec_é"],
     DELAY_MS: ["-1", "10s", String(30 * DAY + 1)],
     MAX_RETRIES: ["-1", "101", "ten"],
@@ -340,5 +361,24 @@ describe("the README's table", () => {
 
   test("has no cell that breaks out of it", () => {
     for (const row of table) for (const cell of Object.values(row)) expect(cell).not.toMatch(/[|\n]/);
+  });
+});
+
+describe("a booking store", () => {
+  test("needs its own settings, and says which", () => {
+    expect(errorOf({ BOOKING_STORE: "sql" })).toStartWith("BOOKING_SQL_URL ");
+    expect(errorOf({ BOOKING_STORE: "sql", BOOKING_SQL_URL: "sqlite:///b.db" })).toStartWith("BOOKING_SQL_QUERY ");
+    expect(errorOf({ BOOKING_STORE: "http" })).toStartWith("BOOKING_HTTP_URL ");
+    expect(errorOf({ BOOKING_STORE: "http", BOOKING_HTTP_URL: "https://h/{bookingId}" })).toStartWith(
+      "BOOKING_HTTP_KEY ",
+    );
+  });
+
+  test("has a query that fits its database", () => {
+    const sql = { BOOKING_STORE: "sql", BOOKING_SQL_URL: "postgres://h/db" };
+    expect(errorOf({ ...sql, BOOKING_SQL_QUERY: "SELECT status FROM b WHERE id = ?" })).toStartWith(
+      "BOOKING_SQL_QUERY ",
+    );
+    expect(loadConfig({ ...sql, BOOKING_SQL_QUERY: "SELECT status FROM b WHERE id = $1" }).BOOKING_STORE).toBe("sql");
   });
 });

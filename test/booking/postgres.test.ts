@@ -149,7 +149,7 @@ describe("a statement that hangs", () => {
     const before = await connections();
     const begunAt = performance.now();
     expect(await store.statusOf("slow")).toEqual(unavailable(LATE));
-    expect(performance.now() - begunAt).toBeLessThan(500);
+    expect(performance.now() - begunAt).toBeLessThan(1_000);
     await until("nothing runs", async () => (await running()) === 0);
     expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });
     expect(await connections()).toBeLessThanOrEqual(before + 1);
@@ -232,7 +232,7 @@ describe("a database that goes away", () => {
     for (let i = 0; i < 2; i++) {
       const begunAt = performance.now();
       expect(await store.statusOf("BK-1")).toEqual(unavailable("no answer within 250 ms"));
-      expect(performance.now() - begunAt).toBeLessThan(500);
+      expect(performance.now() - begunAt).toBeLessThan(1_000);
     }
     postgres.thaw();
     const back = async () => (await store.statusOf("BK-1")).kind === "paid";

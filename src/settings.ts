@@ -1,0 +1,227 @@
+/*
+ * Every setting, declared once: default, what is allowed, and a sentence. The README's table is printed from
+ * here (`postpaid config --markdown`).
+ */
+import { cpus } from "node:os";
+import { parseSigningKey } from "./booking/http.ts";
+import { parseSqlUrl } from "./booking/sqlUrl.ts";
+import { parseUrlTemplate } from "./booking/urlTemplate.ts";
+import { parseDurationMs } from "./domain/duration.ts";
+import { parseSender } from "./mail/sender.ts";
+import { parseSmtpUrl } from "./mail/smtpUrl.ts";
+import { parseRedisUrl, type RedisAddress } from "./stream/connect.ts";
+import { MAX_PARTITIONS } from "./stream/messageId.ts";
+
+export interface Setting<T> {
+  /** As a person would write it; undefined: unset by default. */
+  default: string | undefined;
+  allowed: string;
+  about: string;
+  secret?: true;
+  /** Undefined, or an error that says more, when the text is not allowed. */
+  parse: (text: string) => T | undefined;
+}
+
+const DAY_MS = 86_400_000;
+
+function integer(fallback: number, min: number, max: number, about: string): Setting<number> {
+  return {
+    default: String(fallback),
+    allowed: `an integer from ${min} to ${max}`,
+    about,
+    parse: (text) => {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+      return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+function durations(value: string): number[] | undefined {
+  const list = value.trim().split(/\s+/).map(parseDurationMs);
+  return list.every((ms): ms is number => ms !== undefined && ms <= 30 * DAY_MS) ? list : undefined;
+}
+
+function oneOf<const T extends string>(values: readonly T[], about: string): Setting<T> {
+  return {
+    default: values[0],
+    allowed: values.join(" or "),
+    about,
+    parse: (text) => values.find((value) => value === text),
+  };
+}
+
+/** A text that `parse` throws about when it is not allowed. */
+function checked(allowed: string, about: string, parse: (text: string) => unknown, secret?: "secret"): Setting<string> {
+  return {
+    default: undefined,
+    allowed,
+    about,
+    ...(secret === undefined ? {} : { secret: true }),
+    parse: (value) => {
+      parse(value);
+      return value;
+    },
+  };
+}
+
+function text(fallback: string | undefined, allowed: string, about: string, valid: (text: string) => boolean) {
+  return { default: fallback, allowed, about, parse: (value: string) => (valid(value) ? value : undefined) };
+}
+
+export const SETTINGS = {
+  PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
+  HOST: text("127.0.0.1", "an address or host name", "Address that the HTTP service listens on.", (v) =>
+    /^\S+$/.test(v),
+  ),
+  ROLE: oneOf(["all", "api", "worker"], "What this process does: take events in, send mail, or both."),
+  DATA_DIR: text(
+    "./data",
+    "a folder that can be written",
+    "Keys, the embedded Redis, the catcher's mails.",
+    (v) => v !== "",
+  ),
+  REDIS_URL: {
+    default: undefined,
+    allowed:
+      "redis://, rediss://, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
+    about: "The Redis to use. Unset: an embedded redis-server under DATA_DIR.",
+    secret: true,
+    parse: parseRedisUrl,
+  } as Setting<RedisAddress>,
+  PARTITIONS: integer(
+    1,
+    1,
+    MAX_PARTITIONS,
+    "Sets of keys, each in one cluster slot. Not to be changed while messages wait.",
+  ),
+  SMTP_URL: checked(
+    "smtp://user:password@host:587 or smtps://host:465",
+    "The relay. Unset: the built-in catcher on CATCHER_PORT.",
+    parseSmtpUrl,
+    "secret",
+  ),
+  CATCHER_PORT: integer(1025, 0, 65_535, "Port of the built-in catcher, which keeps mails in DATA_DIR/caught."),
+  MAIL_FROM: {
+    default: "postpaid <no-reply@localhost>",
+    allowed: "one address, or a name and <address>",
+    about: "The sender, in the envelope and in the From header.",
+    parse: (value) => {
+      parseSender(value);
+      return value;
+    },
+  } as Setting<string>,
+  INGEST_KEYS: {
+    default: undefined,
+    allowed: "keys of printable ASCII characters, separated by commas",
+    about: "Keys that may post events; several for rotation. Unset: one is made in DATA_DIR/ingest.key.",
+    secret: true,
+    parse: (value) => {
+      const keys = value.split(",").map((one) => one.trim());
+      return keys.every((one) => /^[\x21-\x7e]+$/.test(one)) ? keys : undefined;
+    },
+  } as Setting<string[]>,
+  ADMIN_TOKEN: {
+    default: undefined,
+    allowed: "printable ASCII characters",
+    about: "Token for the operator's routes. Unset: one is made in DATA_DIR/admin.token.",
+    secret: true,
+    parse: (value) => (/^[\x21-\x7e]+$/.test(value) ? value : undefined),
+  } as Setting<string>,
+  STRIPE_WEBHOOK_SECRETS: {
+    default: undefined,
+    allowed: "signing secrets of Stripe endpoints, whsec_…, separated by commas",
+    about: "Secrets that Stripe signs with; several for rotation. Unset: POST /v1/webhooks/stripe is closed.",
+    secret: true,
+    parse: (value) => {
+      const secrets = value.split(",").map((one) => one.trim());
+      return secrets.every((one) => /^whsec_[\x21-\x7e]+$/.test(one)) ? secrets : undefined;
+    },
+  } as Setting<string[]>,
+  BOOKING_STORE: oneOf(["none", "sql", "http"], "Who is asked before a mail is sent whether the booking stands."),
+  BOOKING_SQL_URL: checked(
+    "postgres://user:password@host/db, mysql://… or sqlite:///path",
+    "The database of BOOKING_STORE=sql.",
+    parseSqlUrl,
+    "secret",
+  ),
+  BOOKING_SQL_QUERY: text(
+    undefined,
+    "one query with one placeholder ($1 or ?) for the booking id",
+    "Gives one row, whose first column or `status` is paid, pending or cancelled; no row: not found.",
+    (v) => v.trim() !== "",
+  ),
+  BOOKING_HTTP_URL: checked(
+    "an http or https URL with {bookingId} in it once",
+    'Answers { "status": … } with paid, pending or cancelled, or 404.',
+    parseUrlTemplate,
+  ),
+  BOOKING_HTTP_KEY: checked(
+    "any text, or whsec_ and base64",
+    "Key that requests to BOOKING_HTTP_URL are signed with (Standard Webhooks).",
+    parseSigningKey,
+    "secret",
+  ),
+  BOOKING_TIMEOUT_MS: integer(2_000, 1, 60_000, "How long the booking store may take to answer, ms."),
+  DELAY_MS: integer(10_000, 0, 30 * DAY_MS, "Delay before the first attempt, ms, where event and type set none."),
+  MAX_RETRIES: integer(10, 0, 100, "Retries after the first attempt, before a message is a dead letter."),
+  RETRY_DELAYS: {
+    default: "30s 2m 5m 15m 30m 1h 2h 4h 8h 16h",
+    allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
+    about: "Delay before each retry; the last one repeats. Jitter adds up to a tenth.",
+    parse: durations,
+  } as Setting<number[]>,
+  CHECK_BACKS: {
+    default: "10s 30s 2m 10m 1h",
+    allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
+    about: "When the booking store is asked about a held event that nobody decided; after the last a person must.",
+    parse: durations,
+  } as Setting<number[]>,
+  DEDUP_TTL_MS: integer(
+    DAY_MS,
+    1,
+    30 * DAY_MS,
+    "How long the same event id gives the same answer and no second mail, ms.",
+  ),
+  RETENTION_MS: integer(
+    7 * DAY_MS,
+    1_000,
+    365 * DAY_MS,
+    "How long a sent or cancelled message can be looked up, ms; at least DEDUP_TTL_MS.",
+  ),
+  JOURNAL_MAX_BYTES: integer(
+    256 * 1024 * 1024,
+    0,
+    1_000_000_000_000,
+    "Room on the local disk for what Redis cannot take, bytes; when that is full too, posts are refused with 503.",
+  ),
+  BOOKING_MAX_ASKS: integer(
+    24,
+    1,
+    10_000,
+    "How often the booking store may answer pending or not found before a message is dead; asked at the times of CHECK_BACKS.",
+  ),
+  MAX_BACKLOG: integer(
+    5_000_000,
+    1,
+    1_000_000_000,
+    "Messages that may wait in a partition before posts are refused with 503.",
+  ),
+  CONCURRENCY: integer(
+    10 * cpus().length,
+    1,
+    1_000,
+    "Attempts at the same time, and connections to the relay. Ten for each core.",
+  ),
+  PRIORITY_ORDER: oneOf(
+    ["weighted", "strict"],
+    "weighted: critical, default and low share 6:3:1; strict: highest first.",
+  ),
+  LEASE_MS: integer(30_000, 100, 3_600_000, "How long a worker that went silent keeps what it took, ms."),
+  SHUTDOWN_MS: integer(10_000, 0, 600_000, "How long a stop waits for mails under way, ms."),
+  ON_UNKNOWN: oneOf(
+    ["resend", "hold"],
+    "When the relay may have a mail and never said so: send again, or hold it for a person.",
+  ),
+  LOG_LEVEL: oneOf(["info", "trace", "debug", "warn", "error", "fatal", "silent"], "Least level that is logged."),
+  LOG_PII: oneOf(["masked", "plain"], "Addresses and names in the log."),
+} satisfies Record<string, Setting<unknown>>;
