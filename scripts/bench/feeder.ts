@@ -18,7 +18,9 @@ await redis.connect();
 const ingress = createIngress(redis, {
   partitions: 1,
   delayMs: 0,
-  dedupTtlMs: 86_400_000, retentionMs: 86_400_000, firstCheckMs: 10_000,
+  dedupTtlMs: 86_400_000,
+  retentionMs: 86_400_000,
+  firstCheckMs: 10_000,
   maxBacklog: 5_000_000,
   durability: () => "written",
   log: pino({ level: "silent" }),

@@ -35,7 +35,9 @@ let posted = 0;
 
 async function probe(seconds = SECONDS): Promise<Phase> {
   const { count } = await whole.sink.ask("count");
-  const replies = await pace(POSTS_PER_SECOND, seconds, () => whole.poster.post(benchEvent(`probe-${posted++}`, LATER_MS)));
+  const replies = await pace(POSTS_PER_SECOND, seconds, () =>
+    whole.poster.post(benchEvent(`probe-${posted++}`, LATER_MS)),
+  );
   const sent = (await whole.sink.ask("count")).count - count;
   const ms = replies.map((reply) => reply.ms);
   return { p50: percentile(ms, 0.5), p99: percentile(ms, 0.99), mailsPerSecond: sent / seconds };

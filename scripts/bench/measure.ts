@@ -71,7 +71,8 @@ export interface Report {
 export async function report(redis: Redis, { title, method, header, rows, targets, notes = [] }: Report) {
   const lines = [`\n### ${title}\n`, method, ""];
   lines.push(`| ${header.join(" | ")} |`, `|${header.map((_, i) => (i === 0 ? "---" : "--:")).join("|")}|`);
-  for (const row of rows) lines.push(`| ${row.map((cell) => (typeof cell === "number" ? show(cell) : cell)).join(" | ")} |`);
+  for (const row of rows)
+    lines.push(`| ${row.map((cell) => (typeof cell === "number" ? show(cell) : cell)).join(" | ")} |`);
   lines.push("");
   for (const target of targets) {
     const reached = isReached(target);

@@ -61,7 +61,11 @@ await report(ours.redis.raw, {
   method: `${COUNT} messages, ${ROUNDS} rounds in turn, appendfsync everysec; medians. Both: dedup by the event's id, 11 attempts, retained 7 days.`,
   header: ["", "messages/s", "ratio", "client CPU µs each", "Redis CPU µs each"],
   rows,
-  targets: LABELS.map((claim, job) => ({ claim: `${claim}, against BullMQ`, value: ratios[job] as number, atLeast: 2 })),
+  targets: LABELS.map((claim, job) => ({
+    claim: `${claim}, against BullMQ`,
+    value: ratios[job] as number,
+    atLeast: 2,
+  })),
 });
 for (const { child, redis } of [ours, bullmq]) {
   await child.stop();

@@ -16,7 +16,8 @@ const optionsOf = (event: Event): JobsOptions => ({
 
 answerJobs({
   add: (event) => queue.add(event.type, event, optionsOf(event)),
-  addBulk: (events) => queue.addBulk(events.map((event) => ({ name: event.type, data: event, opts: optionsOf(event) }))),
+  addBulk: (events) =>
+    queue.addBulk(events.map((event) => ({ name: event.type, data: event, opts: optionsOf(event) }))),
   async drain(count) {
     let completed = 0;
     const all = Promise.withResolvers<void>();

@@ -1,6 +1,10 @@
 /* Child of the queue bench: our ingress and worker, all states, timeline and fences, with a mailer that does nothing. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import pino from "pino";
 import type { Event } from "../../src/domain/event.ts";
+import { openOutbox } from "../../src/journal/outbox.ts";
 import { createLog } from "../../src/log.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createIngress } from "../../src/stream/ingress.ts";
@@ -12,17 +16,28 @@ const address = { kind: "unix", path: process.argv[2] ?? "" } as const;
 const [producer, consumer] = [connect(address, "ingress"), connect(address, "worker")];
 for (const redis of [producer, consumer]) redis.on("error", (error) => console.error(error.message));
 await Promise.all([producer.connect(), consumer.connect()]);
+const directory = mkdtempSync(join(tmpdir(), "pp-bench-"));
+process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 const destination = pino.destination({ dest: "/dev/null", sync: false });
 const log = createLog({ level: "info", plain: false, destination });
 const ingress = createIngress(producer, {
   partitions: 1,
   delayMs: 0,
-  dedupTtlMs: 86_400_000, retentionMs: 86_400_000, firstCheckMs: 10_000,
+  dedupTtlMs: 86_400_000,
+  retentionMs: 86_400_000,
+  firstCheckMs: 10_000,
   maxBacklog: 5_000_000,
   durability: () => "written",
   log,
 });
-const MAIL = { messageIdHeader: "m", to: { address: "an@example.com" }, subject: "s", text: "t", html: "h", language: "en" };
+const MAIL = {
+  messageIdHeader: "m",
+  to: { address: "an@example.com" },
+  subject: "s",
+  text: "t",
+  html: "h",
+  language: "en",
+};
 
 async function add(event: Event): Promise<void> {
   const posted = await ingress.post(event);
@@ -43,7 +58,11 @@ answerJobs({
       consumer: "bench",
       concurrency: IN_FLIGHT,
       leaseMs: 30_000,
+      dedupTtlMs: 86_400_000,
       retentionMs: 7 * 86_400_000,
+      booking: { store: undefined, delaysMs: [10_000], maxAsks: 24 },
+      outbox: openOutbox(directory, log),
+      isRolledBack: () => false,
       priorityOrder: "weighted",
       policy: { maxRetries: 10, retryDelaysMs: [30_000], onUnknown: "resend" },
       render: () => MAIL,

@@ -33,18 +33,22 @@ const instant: Ingress = {
     duplicate: false,
     durability: "written",
   }),
+  commit: async () => ({ kind: "not_found" }),
+  rollback: async () => ({ kind: "unavailable", reason: "this one keeps nothing" }),
 };
 const real = createIngress(redis, {
   partitions: 1,
   delayMs: 10_000,
-  dedupTtlMs: 86_400_000, retentionMs: 86_400_000, firstCheckMs: 10_000,
+  dedupTtlMs: 86_400_000,
+  retentionMs: 86_400_000,
+  firstCheckMs: 10_000,
   maxBacklog: 5_000_000,
   durability: () => "written",
   log,
 });
 
 const queues = createQueues(redis, 1);
-const metrics = createMetrics(queues);
+const metrics = createMetrics(queues, () => ({ depth: 0, bytes: 0, rejected: 0, oldestAt: undefined }));
 const app = createApp({
   ingress: metrics.counted(variant === "enqueue" ? real : instant),
   messages: createMessages(redis, 1),
@@ -54,6 +58,7 @@ const app = createApp({
   ready: async () => undefined,
   ingestKeys: [key],
   adminToken: "bench-admin",
+  stripeSecrets: [],
   log,
   now: Date.now,
   metrics: () => metrics.render(),

@@ -34,7 +34,13 @@ export async function startWhole(...sinkArgs: string[]): Promise<Whole> {
     },
     stdio: ["ignore", "ignore", "inherit"],
   });
-  while (!(await fetch(`http://127.0.0.1:${port}/readyz`).then((r) => r.ok, () => false))) await Bun.sleep(20);
+  while (
+    !(await fetch(`http://127.0.0.1:${port}/readyz`).then(
+      (r) => r.ok,
+      () => false,
+    ))
+  )
+    await Bun.sleep(20);
   const poster = openPoster(port, KEY);
   // The worker is there when it has sent one.
   await poster.post(benchEvent(`first-${Date.now()}`, 0));

@@ -1,5 +1,5 @@
 /* What an accepted event asks for, with the defaults filled in. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { EVENT_TYPES, type Event } from "./event.ts";
 import { PRIORITIES, type State } from "./lifecycle.ts";
 
@@ -25,7 +25,7 @@ export function planOf(event: Event, defaultDelayMs: number): Plan {
   const json = JSON.stringify(event);
   return {
     json,
-    bodyHash: createHash("sha256").update(json).digest("base64url").slice(0, 22),
+    bodyHash: hash("sha256", json, "base64url").slice(0, 22),
     rank: PRIORITIES.indexOf(event.options?.priority ?? type?.priority ?? "default"),
     delayMs: event.options?.delayMs ?? (held ? 0 : (type?.delayMs ?? defaultDelayMs)),
     held,

@@ -6,6 +6,7 @@
  */
 import Redis from "ioredis";
 import { defineScripts } from "./script.ts";
+import "./untraced.ts";
 
 export type ConnectionKind = "ingress" | "worker" | "blocking";
 

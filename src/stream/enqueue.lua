@@ -38,13 +38,13 @@ for i = 4, #ARGV, 9 do
       id = base .. '.' .. generation
     end
     local held = check >= 0
-    local due = AT + (held and check or delay)
+    local due = string.format('%.0f', AT + (held and check or delay))
     local state = held and 'held' or delay > 0 and 'scheduled' or 'queued'
-    local fields = { 'p', rank, 'd', due, 'n', 0, 'i', event_id, 'e', ARGV[i + 8] }
+    local fields = { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'e', ARGV[i + 8] }
     if held then fields[11], fields[12] = 'h', delay end
     local l = move(id, nil, state, '', 'posted', nil, fields)
-    redis.call('ZADD', FIND .. ARGV[i + 6], AT, id)
-    redis.call('ZADD', FIND .. ARGV[i + 7], AT, id)
+    redis.call('ZADD', FIND .. ARGV[i + 6], AT_TEXT, id)
+    redis.call('ZADD', FIND .. ARGV[i + 7], AT_TEXT, id)
     if rolled_back then
       cancel(id, state, 'rolled back before it was posted', l, ARGV[3])
       state = 'cancelled'

@@ -3,7 +3,7 @@
  * they share one Redis Cluster slot and a script may touch any of them. Scripts get the tag as KEYS[1]
  * and the names below from their prelude: this is the only place where they are written.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { PRIORITIES } from "../domain/lifecycle.ts";
 
 /** The consumer group on each work stream. */
@@ -55,7 +55,7 @@ export function tagOf(partition: number): string {
 
 export function partitionOf(eventId: string, partitions: number): number {
   if (partitions === 1) return 0;
-  return createHash("sha1").update(eventId).digest().readUInt32BE(0) % partitions;
+  return hash("sha1", eventId, "buffer").readUInt32BE(0) % partitions;
 }
 
 export const key = {
@@ -74,7 +74,7 @@ export const key = {
 
 /** The 65,536 buckets keep the index in small listpacks, and no address in a key. */
 export function bucketOf(field: "booking" | "recipient", value: string): string {
-  return createHash("sha1").update(`${field}:${value.toLowerCase()}`).digest("hex").slice(0, 4);
+  return hash("sha1", `${field}:${value.toLowerCase()}`).slice(0, 4);
 }
 
 /** The same names for the scripts. */

@@ -2,7 +2,7 @@
  * msg_<26 characters of Crockford base32, from the event's id><2 hex digits, the partition>.
  * The same event gives the same id wherever it is taken in, also where Redis cannot be asked.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH = 26;
@@ -10,7 +10,7 @@ const LENGTH = 26;
 export const MAX_PARTITIONS = 256;
 
 export function messageIdOf(eventId: string, partition: number): string {
-  const digest = createHash("sha256").update(eventId).digest();
+  const digest = hash("sha256", eventId, "buffer");
   let text = "";
   let bits = 0;
   let held = 0;

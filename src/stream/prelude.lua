@@ -1,12 +1,14 @@
 --[[ What all transitions share. Redis's own clock decides; Redis freezes it while a script runs.
   A script reads and checks before it writes: Lua does not roll back. ]]
 local AT = now()
-local moved = {}
+-- As text once: Lua prints a number anew for each command that it is given to.
+local AT_TEXT = string.format('%.0f', AT)
+local moved, removed = {}, {}
 
 --[[ Writes one transition into the message's hash, the feed and the counters. `l` is the timeline so far,
-  `fields` more pairs for the hash. Call `finish()` last, it writes the counters. ]]
+  `fields` more pairs for the hash. Call `finish()` last: it writes what is written once for all of them. ]]
 local function move(id, from, to, attempt, reason, l, fields)
-  local line = AT .. '|' .. to .. '|' .. attempt .. '|' .. reason
+  local line = AT_TEXT .. '|' .. to .. '|' .. attempt .. '|' .. reason
   if l then line = l .. '\n' .. line end
   redis.call('HSET', MESSAGE .. id, 's', to, 'l', line, unpack(fields))
   redis.call('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 'm', id, 's', to, 'n', attempt, 'r', reason)
@@ -17,6 +19,10 @@ local function move(id, from, to, attempt, reason, l, fields)
 end
 
 local function finish()
+  for rank, entries in pairs(removed) do
+    redis.call('XACK', QUEUE[rank], GROUP, unpack(entries))
+    redis.call('XDEL', QUEUE[rank], unpack(entries))
+  end
   for name, count in pairs(moved) do redis.call('HINCRBY', COUNTS, name, count) end
 end
 
@@ -24,10 +30,11 @@ local function enqueue(rank, id)
   redis.call('XADD', QUEUE[rank], '*', 'm', id)
 end
 
---[[ Takes an entry out of its stream and of the pending list: no entry waits there for a retry. ]]
+--[[ Takes an entry out of its stream and of the pending list, in `finish()`: no entry waits there for a retry. ]]
 local function remove(rank, entry)
-  redis.call('XACK', QUEUE[rank], GROUP, entry)
-  redis.call('XDEL', QUEUE[rank], entry)
+  local entries = removed[rank] or {}
+  entries[#entries + 1] = entry
+  removed[rank] = entries
 end
 
 --[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false. A message
@@ -55,7 +62,7 @@ end
 --[[ Fields and list entry of a dead letter or a held UNKNOWN. Returns how many share its fingerprint now. ]]
 local function lay_out(id, reason, fingerprint, fields)
   local entry = redis.call('XADD', DEAD, '*', 'm', id, 'f', fingerprint)
-  for _, v in ipairs({ 'x', entry, 'r', reason, 'f', fingerprint, 't', AT }) do fields[#fields + 1] = v end
+  for _, v in ipairs({ 'x', entry, 'r', reason, 'f', fingerprint, 't', AT_TEXT }) do fields[#fields + 1] = v end
   return redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
 end
 

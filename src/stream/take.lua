@@ -6,6 +6,7 @@
   ones leave the stream, one that is being sent (the group was lost and made anew) goes back to its owner.
   An entry without a message is laid out as a dead letter, so that it cannot go round. ]]
 local consumer, free = ARGV[1], tonumber(ARGV[2])
+local MAX_LOOKED_AT = 1000
 local result = {}
 
 local function read(queue, count)
@@ -27,26 +28,35 @@ local function poison(rank, entry, fields)
   remove(rank, entry)
 end
 
+local function hand_out(rank, entry, fields)
+  local id = fields[1] == 'm' and fields[2] or ''
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o', 'w', 'q')
+  if m[1] == 'queued' then
+    local attempt = string.format('%d', tonumber(m[2]) + 1)
+    move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', consumer, 'q', entry })
+    local n = #result
+    result[n + 1], result[n + 2], result[n + 3] = rank, entry, id
+    result[n + 4], result[n + 5], result[n + 6], result[n + 7] = attempt, m[3] or 0, m[7] or 0, m[4]
+    return true
+  elseif not m[1] then
+    poison(rank, entry, fields)
+  elseif m[1] == 'sending' and m[8] == entry then
+    redis.call('XCLAIM', QUEUE[rank], GROUP, m[6], 0, entry, 'JUSTID')
+  else
+    remove(rank, entry)
+  end
+end
+
+--[[ Reads on past entries that are not handed out, such as those of messages that were rolled back. ]]
 local function take(rank, count)
-  local entries = read(QUEUE[rank], count)
-  if entries.err then return entries end
-  for _, pair in ipairs(entries) do
-    local entry, fields = pair[1], pair[2] or {}
-    local id = fields[1] == 'm' and fields[2] or ''
-    local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o', 'w', 'q')
-    if m[1] == 'queued' then
-      local attempt = tonumber(m[2]) + 1
-      move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', consumer, 'q', entry })
-      local n = #result
-      result[n + 1], result[n + 2], result[n + 3] = rank, entry, id
-      result[n + 4], result[n + 5], result[n + 6], result[n + 7] = attempt, m[3] or 0, m[7] or 0, m[4]
-      free = free - 1
-    elseif not m[1] then
-      poison(rank, entry, fields)
-    elseif m[1] == 'sending' and m[8] == entry then
-      redis.call('XCLAIM', QUEUE[rank], GROUP, m[6], 0, entry, 'JUSTID')
-    else
-      remove(rank, entry)
+  local looked_at = 0
+  while count > 0 and looked_at < MAX_LOOKED_AT do
+    local entries = read(QUEUE[rank], count)
+    if entries.err then return entries end
+    if #entries == 0 then return end
+    looked_at = looked_at + #entries
+    for _, pair in ipairs(entries) do
+      if hand_out(rank, pair[1], pair[2] or {}) then count, free = count - 1, free - 1 end
     end
   end
 end
@@ -58,7 +68,7 @@ for pass = 1, 2 do
     local count = pass == 1 and math.min(free, tonumber(ARGV[3 + rank])) or free
     if count > 0 and not paused[tostring(rank)] then
       local failed = take(tostring(rank), count)
-      if failed then return failed end
+      if failed and #result == 0 then return failed end
     end
   end
 end

@@ -45,7 +45,7 @@ export async function startMariadb(): Promise<TestMariadb> {
 
   async function start(): Promise<void> {
     const socket = `--socket=${join(directory, "socket")}`;
-    const small = ["--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=0"];
+    const small = ["--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=2"];
     server = Bun.spawn(
       [mariadbd ?? "", "--no-defaults", ...user, data, socket, `--port=${port}`, "--bind-address=127.0.0.1", ...small],
       { stdout: "ignore", stderr: Bun.file(join(directory, "log")) },

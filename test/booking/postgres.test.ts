@@ -10,6 +10,9 @@ const QUERY = "SELECT status FROM bookings WHERE id = $1";
 /** Ids that begin with "slow" take a minute. */
 const SLOW_QUERY = `SELECT 'paid' AS status, pg_sleep(CASE WHEN $1::text LIKE 'slow%' THEN 60 ELSE 0 END)`;
 
+/** Enough for a new connection on a busy machine. */
+const SHORT_MS = 750;
+
 let postgres: TestPostgres;
 setDefaultTimeout(30_000);
 
@@ -24,6 +27,7 @@ beforeAll(async () => {
     ('BK-4', 'shipped', '', NULL, 4), ('BK-5', NULL, NULL, NULL, 5), ('BK-6', 'paid', 'paid', 'Paid', 6), ('BK-6', 'paid', 'paid', 'Paid', 6)`);
 });
 afterEach(async () => {
+  postgres.thaw();
   await Promise.all(stores.splice(0).map((store) => store.close()));
 });
 afterAll(() => postgres.stop());
@@ -129,34 +133,34 @@ describe("a booking in Postgres", () => {
   });
 
   test("costs no connection before it is asked for, and a hundred at once cost four", async () => {
-    const before = await connections();
+    await until("the other tests' are gone", async () => (await connections()) === 0);
     const store = open();
-    expect(await connections()).toBe(before);
+    expect(await connections()).toBe(0);
     const statuses = await Promise.all(Array.from({ length: 100 }, () => store.statusOf("BK-1")));
     expect(statuses).toEqual(Array<BookingStatus>(100).fill({ kind: "paid" }));
-    expect(await connections()).toBeLessThanOrEqual(before + 4);
+    expect(await connections()).toBeLessThanOrEqual(4);
     await store.close();
-    await until("the connections are closed", async () => (await connections()) === before);
+    await until("the connections are closed", async () => (await connections()) === 0);
   });
 });
 
 describe("a statement that hangs", () => {
-  const LATE = "no answer within 250 ms";
+  const LATE = `no answer within ${SHORT_MS} ms`;
 
   test("is cut off in time and cancelled on the server, and its connection serves the next question", async () => {
-    const store = open(SLOW_QUERY, 250);
+    const store = open(SLOW_QUERY, SHORT_MS);
     expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });
     const before = await connections();
     const begunAt = performance.now();
     expect(await store.statusOf("slow")).toEqual(unavailable(LATE));
-    expect(performance.now() - begunAt).toBeLessThan(1_000);
+    expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 750);
     await until("nothing runs", async () => (await running()) === 0);
     expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });
     expect(await connections()).toBeLessThanOrEqual(before + 1);
   });
 
   test("holds up no other one, and ten of them leave nothing behind", async () => {
-    const store = open(SLOW_QUERY, 250);
+    const store = open(SLOW_QUERY, SHORT_MS);
     const three = ["slow1", "slow2", "slow3"].map((id) => store.statusOf(id));
     expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });
     expect(await Promise.all(three)).toEqual(Array<BookingStatus>(3).fill(unavailable(LATE)));
@@ -175,7 +179,7 @@ describe("a statement that hangs", () => {
     const begunAt = performance.now();
     await store.close();
     expect((await slow).kind).toBe("unavailable");
-    expect(performance.now() - begunAt).toBeLessThan(1_000);
+    expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 750);
     expect((await store.statusOf("BK-1")).kind).toBe("unavailable");
     await postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sl' || 'eep%'");
     await until("nothing runs", async () => (await running()) === 0);
@@ -226,13 +230,13 @@ describe("a database that goes away", () => {
   });
 
   test("with its connections left open is left in time, and asked on new ones afterwards", async () => {
-    const store = open(QUERY, 250);
+    const store = open(QUERY, SHORT_MS);
     expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });
-    postgres.freeze();
+    await postgres.freeze();
     for (let i = 0; i < 2; i++) {
       const begunAt = performance.now();
-      expect(await store.statusOf("BK-1")).toEqual(unavailable("no answer within 250 ms"));
-      expect(performance.now() - begunAt).toBeLessThan(1_000);
+      expect(await store.statusOf("BK-1")).toEqual(unavailable(`no answer within ${SHORT_MS} ms`));
+      expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 750);
     }
     postgres.thaw();
     const back = async () => (await store.statusOf("BK-1")).kind === "paid";
@@ -242,13 +246,13 @@ describe("a database that goes away", () => {
   });
 
   test("and answers nothing does not keep the store from closing", async () => {
-    const store = open(QUERY, 250);
+    const store = open(QUERY, SHORT_MS);
     expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });
-    postgres.freeze();
+    await postgres.freeze();
     expect((await store.statusOf("BK-1")).kind).toBe("unavailable");
     const begunAt = performance.now();
     await store.close();
-    expect(performance.now() - begunAt).toBeLessThan(1_500);
+    expect(performance.now() - begunAt).toBeLessThan(2_000);
     postgres.thaw();
   });
 });

@@ -1,4 +1,4 @@
-/* Posting, on a Redis that is well. What happens on one that is not: faults.test.ts, outages.test.ts. */
+/* Posting, on a Redis that is well. What happens on one that is not: conditions.test.ts, outages.test.ts. */
 import { describe, expect, setSystemTime, test } from "bun:test";
 import type { Event } from "../../src/domain/event.ts";
 import { key, partitionOf, tagOf } from "../../src/stream/keys.ts";

@@ -17,7 +17,7 @@ export interface TestPostgres {
   /** On the same data and port. */
   start(): Promise<void>;
   /** Connections stay open, and nothing answers, until thaw(). */
-  freeze(): void;
+  freeze(): Promise<void>;
   thaw(): void;
   stop(): Promise<void>;
 }
@@ -80,8 +80,11 @@ export async function startPostgres(): Promise<TestPostgres> {
     admin,
     kill,
     start,
-    freeze() {
-      frozen = server === undefined ? [] : [server.pid, ...childrenOf(server.pid)];
+    async freeze() {
+      // Not from /proc: its list of children has gaps while one of them ends.
+      const clients = "backend_type = 'client backend' AND pid <> pg_backend_pid()";
+      const rows = await admin(`SELECT pid FROM pg_stat_activity WHERE ${clients}`);
+      frozen = [server?.pid, ...rows.map(({ pid }) => Number(pid))].filter((pid) => pid !== undefined);
       for (const pid of frozen) signal(pid, "SIGSTOP");
     },
     thaw,
@@ -132,11 +135,6 @@ function freePort(): Promise<number> {
       server.close(() => resolve(port));
     });
   });
-}
-
-function childrenOf(pid: number): number[] {
-  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
-  return pids === "" ? [] : pids.split(" ").map(Number);
 }
 
 function signal(pid: number, name: "SIGSTOP" | "SIGCONT"): void {
