@@ -8,7 +8,7 @@ import { median, quick, redisCpuUs, report, settleRedis } from "./measure.ts";
 import { BULK, IN_FLIGHT, type Job, type JobResult } from "./queueJob.ts";
 
 const ROUNDS = quick ? 3 : 9;
-const COUNT = quick ? 5_000 : 20_000;
+const COUNT = quick ? 10_000 : 20_000;
 const JOBS = ["singles", "drain", "bulk", "drain"] as const;
 const LABELS = [`enqueue, ${IN_FLIGHT} in flight`, `drain, concurrency ${IN_FLIGHT}`, `enqueue, bulk of ${BULK}`];
 

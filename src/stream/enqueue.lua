@@ -43,8 +43,8 @@ for i = 4, #ARGV, 9 do
     local fields = { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'e', ARGV[i + 8] }
     if held then fields[11], fields[12] = 'h', delay end
     local l = move(id, nil, state, '', 'posted', nil, fields)
-    redis.call('ZADD', FIND .. ARGV[i + 6], AT_TEXT, id)
-    redis.call('ZADD', FIND .. ARGV[i + 7], AT_TEXT, id)
+    redis.call('RPUSH', FIND .. ARGV[i + 6], id)
+    redis.call('RPUSH', FIND .. ARGV[i + 7], id)
     if rolled_back then
       cancel(id, state, 'rolled back before it was posted', l, ARGV[3])
       state = 'cancelled'

@@ -10,8 +10,12 @@ import type { Feed, Transition } from "./store.ts";
 
 const PAGE = 500;
 const RETRY_MS = 100;
+const POSITION = /^(\d{1,16})-(\d{1,16})(?:\.(\d{1,5}))?$/;
 
-/** A position is an entry id per partition, joined by commas. */
+/**
+ * A position has for each partition, joined by commas, the id of an entry that is done with, or `<id>.<n>`: of this
+ * entry the first n transitions are.
+ */
 export function createFeed(openBlocking: () => Redis, partitions: number): Feed {
   const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
 
@@ -19,9 +23,9 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
     follow(since, on) {
       const positions = positionsOf(since);
       const readers = tags.map((tag, partition) =>
-        startReader(openBlocking(), key.feed(tag), positions[partition] ?? "$", (entryId, fields) => {
-          positions[partition] = entryId;
-          on(transitionOf(entryId, positions.join(","), fields));
+        startReader(openBlocking(), key.feed(tag), positions[partition] ?? "$", (position, transition) => {
+          positions[partition] = position;
+          on({ id: positions.join(","), ...transition });
         }),
       );
       return () => {
@@ -32,7 +36,7 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
 
   function positionsOf(since: string | undefined): string[] {
     const given = since?.split(",") ?? [];
-    const valid = given.length === partitions && given.every((id) => /^\d{1,16}-\d{1,16}$/.test(id));
+    const valid = given.length === partitions && given.every((id) => POSITION.test(id));
     return valid ? given : tags.map(() => "$");
   }
 }
@@ -42,18 +46,27 @@ function startReader(
   redis: Redis,
   stream: string,
   since: string,
-  on: (entryId: string, fields: string[]) => void,
+  on: (position: string, transition: Omit<Transition, "id">) => void,
 ): () => void {
   redis.on("error", () => {}); // it connects again; the follower sees nothing meanwhile
-  let position = since;
+  const [, ms, seq, done] = POSITION.exec(since) ?? [];
+  const whole = done === undefined;
+  let after = whole ? since : before(ms ?? "0", seq ?? "0");
+  let skipped = Number(done ?? 0);
   let stopped = false;
 
   async function read(): Promise<void> {
-    if (position === "$") position = (await redis.xrevrange(stream, "+", "-", "COUNT", 1))[0]?.[0] ?? "0-0";
-    const reply = await redis.xread("COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", stream, position);
-    for (const [id, fields] of reply?.[0]?.[1] ?? []) {
-      position = id;
-      on(id, fields);
+    if (after === "$") after = (await redis.xrevrange(stream, "+", "-", "COUNT", 1))[0]?.[0] ?? "0-0";
+    const reply = await redis.xread("COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", stream, after);
+    for (const [entryId, fields] of reply?.[0]?.[1] ?? []) {
+      const transitions = transitionsOf(entryId, fields);
+      const begin = !whole && entryId === `${ms}-${seq}` ? skipped : 0;
+      for (let i = begin; i < transitions.length; i++) {
+        const position = i + 1 === transitions.length ? entryId : `${entryId}.${i + 1}`;
+        on(position, transitions[i] as Omit<Transition, "id">);
+      }
+      after = entryId;
+      skipped = 0;
     }
   }
 
@@ -74,14 +87,23 @@ function startReader(
   };
 }
 
-function transitionOf(entryId: string, position: string, fields: string[]): Transition {
-  const [, messageId = "", , state = "", , attempt = "", , reason = ""] = fields;
-  return {
-    id: position,
-    at: Number(entryId.split("-")[0]),
-    messageId,
-    state: state as State,
-    ...(attempt === "" ? {} : { attempt: Number(attempt) }),
-    ...(reason === "" ? {} : { reason }),
-  };
+/** The largest entry id below this one. */
+function before(ms: string, seq: string): string {
+  if (seq !== "0") return `${ms}-${BigInt(seq) - 1n}`;
+  return ms === "0" ? "0-0" : `${BigInt(ms) - 1n}-18446744073709551615`;
+}
+
+/** The transitions of an entry of the feed, in their order. */
+export function transitionsOf(entryId: string, fields: readonly string[]): Omit<Transition, "id">[] {
+  const at = Number(entryId.split("-")[0]);
+  return (fields[1] ?? "").split("\n").map((line) => {
+    const [messageId = "", state = "", attempt = "", ...reason] = line.split("|");
+    return {
+      at,
+      messageId,
+      state: state as State,
+      ...(attempt === "" ? {} : { attempt: Number(attempt) }),
+      ...(reason.join("|") === "" ? {} : { reason: reason.join("|") }),
+    };
+  });
 }

@@ -9,8 +9,8 @@ import { PRIORITIES } from "../domain/lifecycle.ts";
 /** The consumer group on each work stream. */
 export const GROUP = "workers";
 
-/** The feed keeps about this many transitions. */
-export const FEED_LENGTH = 100_000;
+/** The feed keeps about this many entries: one for each script call, of one to a hundred transitions. */
+export const FEED_LENGTH = 50_000;
 
 const NAMES = {
   /** STREAM per priority: one entry `m <message id>` for each QUEUED or SENDING message. Never trimmed. */
@@ -30,13 +30,13 @@ const NAMES = {
   dead: ":dead",
   /** HASH fingerprint -> number of dead letters. */
   deadGroups: ":dead:groups",
-  /** STREAM of transitions, the latest FEED_LENGTH: fields m (message id), s (state), n (attempt), r (reason). */
+  /** STREAM of transitions, the latest FEED_LENGTH entries: field t, a line each: message id|state|attempt|reason. */
   feed: ":feed",
   /** HASH of counters that only grow: `in:<state>`, `out:<state>`. */
   counts: ":counts",
   /** SET of the paused priorities' ranks. */
   paused: ":paused",
-  /** ZSET message id by creation time, epoch ms, per bucket: finds messages by booking or recipient. */
+  /** LIST of message ids, newest last, per bucket: finds messages by booking or recipient. */
   find: ":find:",
 } as const;
 

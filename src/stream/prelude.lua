@@ -3,7 +3,7 @@
 local AT = now()
 -- As text once: Lua prints a number anew for each command that it is given to.
 local AT_TEXT = string.format('%.0f', AT)
-local moved, removed = {}, {}
+local moved, removed, told = {}, {}, {}
 
 --[[ Writes one transition into the message's hash, the feed and the counters. `l` is the timeline so far,
   `fields` more pairs for the hash. Call `finish()` last: it writes what is written once for all of them. ]]
@@ -11,7 +11,7 @@ local function move(id, from, to, attempt, reason, l, fields)
   local line = AT_TEXT .. '|' .. to .. '|' .. attempt .. '|' .. reason
   if l then line = l .. '\n' .. line end
   redis.call('HSET', MESSAGE .. id, 's', to, 'l', line, unpack(fields))
-  redis.call('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 'm', id, 's', to, 'n', attempt, 'r', reason)
+  told[#told + 1] = id .. '|' .. to .. '|' .. attempt .. '|' .. reason
   if to == 'unknown' then redis.call('HSET', MESSAGE .. id, 'u', 1) end
   if from then moved['out:' .. from] = (moved['out:' .. from] or 0) + 1 end
   moved['in:' .. to] = (moved['in:' .. to] or 0) + 1
@@ -23,7 +23,9 @@ local function finish()
     redis.call('XACK', QUEUE[rank], GROUP, unpack(entries))
     redis.call('XDEL', QUEUE[rank], unpack(entries))
   end
-  for name, count in pairs(moved) do redis.call('HINCRBY', COUNTS, name, count) end
+  -- By pcall: a feed or counters that somebody has broken must not stop a mail half-way.
+  if told[1] then redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 't', table.concat(told, '\n')) end
+  for name, count in pairs(moved) do redis.pcall('HINCRBY', COUNTS, name, count) end
 end
 
 local function enqueue(rank, id)

@@ -6,11 +6,11 @@
 local result = {}
 for i = 3, #ARGV, 5 do
   local id, attempt = ARGV[i + 2], ARGV[i + 3]
-  local l = owned(id, ARGV[1], ARGV[i + 1])
+  local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if l then
     remove(ARGV[i], ARGV[i + 1])
     move(id, 'sending', 'sent', attempt, ARGV[i + 4], l, { 'o', '' })
-    redis.call('HDEL', MESSAGE .. id, 'k')
+    if rolled_back then redis.call('HDEL', MESSAGE .. id, 'k') end
     redis.call('PEXPIRE', MESSAGE .. id, ARGV[2])
   end
   result[#result + 1] = l and 1 or 0

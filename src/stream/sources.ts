@@ -5,8 +5,9 @@
  */
 import type { Redis } from "ioredis";
 import { PRIORITIES } from "../domain/lifecycle.ts";
+import { transitionsOf } from "./feed.ts";
 import { bucketOf, key } from "./keys.ts";
-import { BadCursor, type MessageQuery } from "./store.ts";
+import { BadCursor, type MessageQuery, type Transition } from "./store.ts";
 
 interface Found {
   id: string;
@@ -31,47 +32,54 @@ export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQu
   if (recipient !== undefined) return inBucket(redis, bucketOf("recipient", recipient));
   // With no state asked for, a message is listed where it was posted.
   if (state === undefined) {
-    return inStream(redis, key.feed, ([, id = "", , , , , , reason]) => (reason === "posted" ? { id } : undefined));
+    return inFeed(redis, ({ reason }) => reason === "posted");
   }
   // biome-ignore lint/nursery/useExhaustiveSwitchCases: undefined has left above, which the compiler knows
   switch (state) {
     case "held":
-      return inSortedSet(redis, key.held, "soonest");
+      return inSortedSet(redis, key.held);
     case "scheduled":
     case "deferred":
-      return inSortedSet(redis, key.due, "soonest");
+      return inSortedSet(redis, key.due);
     case "queued":
     case "sending":
       return inWorkStreams(redis);
     case "dead":
-      return inStream(redis, key.dead, ([, id = ""]) => ({ id }));
+      return inStream(redis, key.dead, (_, [, id = ""]) => [{ id }]);
     case "sent":
     case "bounced":
     case "unknown":
     case "cancelled":
-      return inStream(redis, key.feed, ([, id = "", , entered, , attempt]) => {
-        if (entered !== state) return undefined;
-        return attempt ? { id, attempt: Number(attempt) } : { id };
-      });
+      return inFeed(redis, (transition) => transition.state === state);
   }
 }
 
+/** Newest first. A position is how many of the list are older than what was handed out: others come at its end. */
 function inBucket(redis: Redis, bucket: string): Source {
-  return inSortedSet(redis, (tag) => key.find(tag, bucket), "latest");
+  return async (tag, position, count) => {
+    const [from] = parsed(position, /^\d{1,9}$/);
+    const end = from === undefined ? await redis.llen(key.find(tag, bucket)) : Number(from);
+    const start = Math.max(0, end - count);
+    const ids = end === 0 ? [] : await redis.lrange(key.find(tag, bucket), start, end - 1);
+    return { found: ids.reverse().map((id) => ({ id })), next: start === 0 ? undefined : String(start) };
+  };
 }
 
-/** A position is a score, and how many with this score were handed out. */
-function inSortedSet(redis: Redis, keyOf: (tag: string) => string, first: "soonest" | "latest"): Source {
+/** Where a message was moved by a transition that is wanted, the latest first. */
+function inFeed(redis: Redis, wanted: (transition: Omit<Transition, "id">) => boolean): Source {
+  return inStream(redis, key.feed, (entryId, fields) =>
+    transitionsOf(entryId, fields)
+      .filter(wanted)
+      .map(({ messageId: id, attempt }) => (attempt === undefined ? { id } : { id, attempt }))
+      .reverse(),
+  );
+}
+
+/** Soonest first. A position is a score, and how many with this score were handed out. */
+function inSortedSet(redis: Redis, keyOf: (tag: string) => string): Source {
   return async (tag, position, count) => {
-    const [, from = first === "latest" ? "+inf" : "-inf", skipped = "0"] = parsed(
-      position,
-      /^(\d{1,16}|inf) (\d{1,9})$/,
-    );
-    const limit = ["LIMIT", Number(skipped), count] as const;
-    const flat =
-      first === "latest"
-        ? await redis.zrange(keyOf(tag), from, "-inf", "BYSCORE", "REV", ...limit, "WITHSCORES")
-        : await redis.zrange(keyOf(tag), from, "+inf", "BYSCORE", ...limit, "WITHSCORES");
+    const [, from = "-inf", skipped = "0"] = parsed(position, /^(\d{1,16}|inf) (\d{1,9})$/);
+    const flat = await redis.zrange(keyOf(tag), from, "+inf", "BYSCORE", "LIMIT", Number(skipped), count, "WITHSCORES");
     const found: Found[] = [];
     for (let i = 0; i < flat.length; i += 2) found.push({ id: flat[i] as string });
     const score = flat.at(-1);
@@ -94,26 +102,27 @@ function inWorkStreams(redis: Redis): Source {
   };
 }
 
-/** Newest first. */
+/** Newest first. A position is an entry, and how many of its finds were handed out. */
 function inStream(
   redis: Redis,
   keyOf: (tag: string) => string,
-  wanted: (fields: string[]) => Found | undefined,
+  findsIn: (entryId: string, fields: string[]) => Found[],
 ): Source {
   return async (tag, position, count) => {
-    const [from = ""] = parsed(position, /^\d{1,16}-\d{1,16}$/);
+    const [, from = "+", skipped = "0"] = parsed(position, /^(\d{1,16}-\d{1,16}) (\d{1,9})$/);
     const scan = Math.max(count, SCAN);
-    const entries = await redis.xrevrange(keyOf(tag), from === "" ? "+" : `(${from}`, "-", "COUNT", scan);
+    const entries = await redis.xrevrange(keyOf(tag), from, "-", "COUNT", scan);
     const found: Found[] = [];
-    let read = 0;
-    for (const [, fields] of entries) {
-      read += 1;
-      const one = wanted(fields);
-      if (one !== undefined) found.push(one);
-      if (found.length === count) break;
+    for (const [entryId, fields] of entries) {
+      const begin = entryId === from ? Number(skipped) : 0;
+      const finds = findsIn(entryId, fields).slice(begin, begin + count - found.length);
+      found.push(...finds);
+      if (found.length === count) return { found, next: `${entryId} ${begin + finds.length}` };
     }
-    const more = read < entries.length || entries.length === scan;
-    return { found, next: more ? entries[read - 1]?.[0] : undefined };
+    const last = entries.at(-1)?.[0];
+    // Its finds are all handed out: the next page begins behind them.
+    const next = entries.length === scan && last !== undefined ? `${last} 999999999` : undefined;
+    return { found, next };
   };
 }
 

@@ -4,9 +4,9 @@
 local gone = 0
 for bucket = tonumber(ARGV[1]), tonumber(ARGV[1]) + tonumber(ARGV[2]) - 1 do
   local find = FIND .. string.format('%04x', bucket)
-  for _, id in ipairs(redis.call('ZRANGE', find, 0, -1)) do
+  for _, id in ipairs(redis.call('LRANGE', find, 0, -1)) do
     if redis.call('EXISTS', MESSAGE .. id) == 0 then
-      redis.call('ZREM', find, id)
+      redis.call('LREM', find, 1, id)
       gone = gone + 1
     end
   end

@@ -20,7 +20,7 @@ export async function startMariadb(): Promise<TestMariadb> {
   const install = Bun.which("mariadb-install-db");
   const mariadbd = Bun.which("mariadbd", { PATH: `${process.env["PATH"]}:/usr/sbin` });
   if (install === null || mariadbd === null) {
-    throw new Error("these tests need a MariaDB server: apt-get install mariadb-server-core");
+    throw new Error("these tests need a MariaDB server: apt-get install mariadb-server-core mariadb-client-core");
   }
   const directory = mkdtempSync(join(tmpdir(), "pp-my-"));
   const user = userInfo().uid === 0 ? ["--user=root"] : []; // root may, when it is said aloud

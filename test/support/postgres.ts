@@ -35,7 +35,20 @@ export async function startPostgres(): Promise<TestPostgres> {
   let frozen: number[] = [];
 
   const made = Bun.spawnSync(
-    [...asUser, join(binaries, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+    [
+      ...asUser,
+      join(binaries, "initdb"),
+      "-D",
+      data,
+      "-U",
+      "postgres",
+      "-A",
+      "trust",
+      "-E",
+      "UTF8",
+      "--no-locale",
+      "--no-sync",
+    ],
     { cwd: directory, stderr: "pipe", stdout: "ignore" },
   );
   if (made.exitCode !== 0) throw new Error(`initdb failed: ${made.stderr}`);
