@@ -118,7 +118,7 @@ export const EVENT_TYPES: ReadonlyMap<string, EventType> = new Map<string, Event
 ]);
 
 /** One bad field. `pointer` is its JSON Pointer (RFC 6901), "" being the whole body. */
-export interface FieldProblem {
+interface FieldProblem {
   pointer: string;
   detail: string;
 }

@@ -8,7 +8,7 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import type { Logger } from "pino";
 
-export interface SentFact {
+interface SentFact {
   tag: string;
   rank: string;
   entryId: string;

@@ -43,7 +43,7 @@ export interface EmbeddedRedis {
 }
 
 /** redis-server cannot be run at all: the message says what to do. */
-export class RedisServerMissing extends Error {
+class RedisServerMissing extends Error {
   override name = "RedisServerMissing";
 }
 

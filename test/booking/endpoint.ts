@@ -4,7 +4,7 @@ import { createServer, type Socket } from "node:net";
 /** The whole response, or what is done with the connection. */
 export type Answer = string | ((socket: Socket) => void);
 
-export interface Asked {
+interface Asked {
   /** "GET /bookings/BK-1/status HTTP/1.1" */
   line: string;
   /** By lower-case name. */

@@ -11,7 +11,7 @@ export const INGEST_KEY = "ingest-key-one";
 export const SECOND_KEY = "ingest-key-two";
 /** whsec_ and the base64 of 24 bytes. */
 export const WHSEC_KEY = `whsec_${Buffer.from("four-and-twenty-bytes-ok").toString("base64")}`;
-export const ADMIN_TOKEN = "admin-token";
+const ADMIN_TOKEN = "admin-token";
 
 export const NOW = Date.UTC(2026, 10, 24, 9, 30);
 

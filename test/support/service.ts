@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export const INGEST_KEY = "test-ingest-key";
-export const ADMIN_TOKEN = "test-admin-token";
+const ADMIN_TOKEN = "test-admin-token";
 
-export type Line = Record<string, unknown> & { msg: string };
+type Line = Record<string, unknown> & { msg: string };
 
 export interface TestService {
   url: string;
