@@ -108,7 +108,7 @@ function serve(
 ): Bun.Subprocess<"ignore", "pipe", "inherit"> {
   const script = `
     import pino from "pino";
-    import { RedisServerMissing, startEmbeddedRedis } from ${JSON.stringify(join(import.meta.dir, "../../src/stream/embedded.ts"))};
+    import { startEmbeddedRedis } from ${JSON.stringify(join(import.meta.dir, "../../src/stream/embedded.ts"))};
     const log = pino({ level: "warn" });
     ${body}
   `;
@@ -352,7 +352,7 @@ describe("without redis-server", () => {
   test("says what to install, and what else could be set", async () => {
     const child = serve(
       `const error = await startEmbeddedRedis(process.argv[1], log).catch((error) => error);
-      console.log(error instanceof RedisServerMissing, error.name, error.message);`,
+      console.log(error instanceof Error, error.name, error.message);`,
       { PATH: dataDir },
     );
     const said = await new Response(child.stdout).text();
