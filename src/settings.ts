@@ -139,7 +139,7 @@ export const SETTINGS = {
   } as Setting<string[]>,
   BOOKING_STORE: oneOf(["none", "sql", "http"], "Who is asked before a mail is sent whether the booking stands."),
   BOOKING_SQL_URL: checked(
-    "postgres://user:password@host/db, mysql://… or sqlite:///path",
+    "postgres://user:password@host/db, mysql://…, mariadb://… or sqlite:///path",
     "The database of BOOKING_STORE=sql.",
     parseSqlUrl,
     "secret",
@@ -156,12 +156,17 @@ export const SETTINGS = {
     parseUrlTemplate,
   ),
   BOOKING_HTTP_KEY: checked(
-    "any text, or whsec_ and base64",
+    "printable ASCII characters, or whsec_ and base64",
     "Key that requests to BOOKING_HTTP_URL are signed with (Standard Webhooks).",
     parseSigningKey,
     "secret",
   ),
-  BOOKING_TIMEOUT_MS: integer(2_000, 1, 60_000, "How long the booking store may take to answer, ms."),
+  BOOKING_TIMEOUT_MS: integer(
+    2_000,
+    50,
+    60_000,
+    "How long the booking store may take, for connection and answer together, ms.",
+  ),
   DELAY_MS: integer(10_000, 0, 30 * DAY_MS, "Delay before the first attempt, ms, where event and type set none."),
   MAX_RETRIES: integer(10, 0, 100, "Retries after the first attempt, before a message is a dead letter."),
   RETRY_DELAYS: {

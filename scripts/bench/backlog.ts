@@ -10,8 +10,7 @@ import { connect } from "../../src/stream/connect.ts";
 import { createIngress } from "../../src/stream/ingress.ts";
 import { sent } from "../../src/stream/settle.ts";
 import { take } from "../../src/stream/take.ts";
-import { startRedis } from "../../test/support/redis.ts";
-import { benchEvent, median, quick, readInfo, report, withInFlight } from "./measure.ts";
+import { benchEvent, benchRedis, median, quick, readInfo, report, withInFlight } from "./measure.ts";
 
 const FEW = 1_000;
 const MANY = quick ? 100_000 : 1_000_000;
@@ -25,7 +24,7 @@ const LATER_MS = 86_400_000;
 const DELAYS_MS = { scheduled: LATER_MS, queued: 0 } as const;
 
 async function lay(waiting: number, delayMs: number) {
-  const server = await startRedis("--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0");
+  const server = await benchRedis("everysec", "--auto-aof-rewrite-percentage", "0");
   const redis = connect(server.address, "worker");
   redis.on("error", (error) => console.error(error.message));
   await redis.connect();
@@ -105,7 +104,7 @@ for (const [state, delayMs] of Object.entries(DELAYS_MS)) {
   await Promise.all([few.close(), many.close()]);
 }
 
-const redis = await startRedis();
+const redis = await benchRedis();
 await report(redis.raw, {
   title: "A large backlog",
   method: `${ROUNDS} rounds in turn of ${POSTS} posts one by one and of ${POSTS} messages taken and settled in batches of ${BATCH}; medians. The event has ${jsonBytes} bytes of JSON.`,

@@ -2,9 +2,17 @@
 import { cpus, release } from "node:os";
 import type Redis from "ioredis";
 import { eventWith } from "../../test/support/event.ts";
+import { startRedis, type TestRedis } from "../../test/support/redis.ts";
 
 /** The shorter form of a bench, for a first look. */
 export const quick = process.argv.includes("--quick");
+
+/** A server with the repository's redis.conf, which does not outlive a bench that fails. */
+export async function benchRedis(appendfsync = "everysec", ...extra: string[]): Promise<TestRedis> {
+  const redis = await startRedis("--appendfsync", appendfsync, ...extra);
+  process.once("exit", () => void redis.kill());
+  return redis;
+}
 
 export function median(values: readonly number[]): number {
   return percentile(values, 0.5);

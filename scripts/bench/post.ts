@@ -3,9 +3,9 @@
  * enqueue left out. The two take turns, so that what else the machine does hits both.
  */
 import { join } from "node:path";
-import { startRedis, type TestRedis } from "../../test/support/redis.ts";
+import type { TestRedis } from "../../test/support/redis.ts";
 import { type Child, startChild } from "./child.ts";
-import { benchEvent, median, quick, redisCpuUs, report, settleRedis } from "./measure.ts";
+import { benchEvent, benchRedis, median, quick, redisCpuUs, report, settleRedis } from "./measure.ts";
 
 const ROUNDS = quick ? 3 : 7;
 const SECONDS = 2;
@@ -42,7 +42,7 @@ async function measure(redis: TestRedis, service: Child<string>): Promise<Figure
 }
 
 async function compare(appendfsync: string) {
-  const redis = await startRedis("--appendfsync", appendfsync);
+  const redis = await benchRedis(appendfsync);
   const services: Child<string>[] = [];
   try {
     for (const variant of ["enqueue", "instant"]) {
@@ -64,7 +64,7 @@ async function compare(appendfsync: string) {
 
 const everysec = await compare("everysec");
 const always = await compare("always");
-const redis = await startRedis();
+const redis = await benchRedis();
 await report(redis.raw, {
   title: "A post over HTTP",
   method: `wrk, ${CONNECTIONS} connections, ${JSON.stringify(benchEvent("evt_7Q2")).length} characters of event, ${ROUNDS} rounds of ${SECONDS} s each, in turn; medians.`,

@@ -2,9 +2,9 @@
  * Enqueue and drain with a handler that does nothing, against BullMQ doing the same job on the same kind of
  * Redis. Each has a process and a Redis of its own; they take turns, so that drift hits both.
  */
-import { startRedis, type TestRedis } from "../../test/support/redis.ts";
+import type { TestRedis } from "../../test/support/redis.ts";
 import { type Child, startChild } from "./child.ts";
-import { median, quick, redisCpuUs, report, settleRedis } from "./measure.ts";
+import { benchRedis, median, quick, redisCpuUs, report, settleRedis } from "./measure.ts";
 import { BULK, IN_FLIGHT, type Job, type JobResult } from "./queueJob.ts";
 
 const ROUNDS = quick ? 3 : 9;
@@ -20,7 +20,7 @@ interface Contestant {
 }
 
 async function enter(name: string, script: string): Promise<Contestant> {
-  const redis = await startRedis("--appendfsync", "everysec");
+  const redis = await benchRedis();
   return { name, redis, child: await startChild<string>(script, redis.address.path), rounds: [] };
 }
 

@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startRedis, type TestRedis } from "../../test/support/redis.ts";
+import type { TestRedis } from "../../test/support/redis.ts";
 import { type Child, startChild } from "./child.ts";
-import { benchEvent } from "./measure.ts";
+import { benchEvent, benchRedis } from "./measure.ts";
 import { openPoster, type Poster } from "./poster.ts";
 
 export interface Whole {
@@ -18,7 +18,7 @@ export interface Whole {
 const KEY = "ppi_bench_0123456789abcdef";
 
 export async function startWhole(...sinkArgs: string[]): Promise<Whole> {
-  const redis = await startRedis("--appendfsync", "everysec");
+  const redis = await benchRedis();
   const sink = await startChild<number>("sink.ts", ...sinkArgs);
   const directory = mkdtempSync(join(tmpdir(), "pp-bench-"));
   const port = freePort();

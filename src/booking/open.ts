@@ -1,13 +1,11 @@
 /* The store that the configuration asks for, behind its circuit. */
 import { withCircuit } from "./circuit.ts";
 import { createHttpStore } from "./http.ts";
-import { createTrustingStore } from "./none.ts";
 import { createSqlStore } from "./sql.ts";
 import type { BookingStore } from "./store.ts";
 
 /** BOOKING_STORE and what belongs to it. */
 export type BookingSettings =
-  | { kind: "none" }
   | { kind: "sql"; url: string; query: string; timeoutMs: number }
   | { kind: "http"; urlTemplate: string; key: string; timeoutMs: number };
 
@@ -22,14 +20,12 @@ export interface BookingReports {
  * Opens no connection: a store that is away at start is one that is away.
  * @throws Error that begins with the name of the variable, when a setting cannot be right
  * @example
- * const store = openBookingStore({ kind: "none" }, { onDown, onUp });
+ * const store = openBookingStore({ kind: "sql", url, query, timeoutMs: 2_000 }, { onDown, onUp });
  * await store.statusOf("BK-1042"); // { kind: "paid" }
  */
 export function openBookingStore(settings: BookingSettings, reports: BookingReports): BookingStore {
   const circuit = { now: () => performance.now(), ...reports };
   switch (settings.kind) {
-    case "none":
-      return createTrustingStore();
     case "sql":
       return withCircuit(createSqlStore(settings), circuit);
     case "http":

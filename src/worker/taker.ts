@@ -39,6 +39,7 @@ export function startTaker(options: TakerOptions): Taker {
   const whenIdle: (() => void)[] = [];
   const replyLost = new Set<string>();
   let turn = 0;
+  let waking = false;
 
   function begin(taken: Taken): void {
     const slot = `${taken.tag} ${taken.entryId} ${taken.rank}`;
@@ -46,6 +47,16 @@ export function startTaker(options: TakerOptions): Taker {
     void options.begin(taken).finally(() => {
       inFlight.delete(slot);
       if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
+      wakeLater();
+    });
+  }
+
+  /** Slots that come free in one turn of the event loop are filled by one take. */
+  function wakeLater(): void {
+    if (waking) return;
+    waking = true;
+    setImmediate(() => {
+      waking = false;
       loop.wake();
     });
   }

@@ -4,12 +4,6 @@ import { openBookingStore } from "../../src/booking/open.ts";
 const quiet = { onDown: () => undefined, onUp: () => undefined };
 
 describe("the booking store of the configuration", () => {
-  test("none trusts the event", async () => {
-    const store = openBookingStore({ kind: "none" }, quiet);
-    expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });
-    await store.close();
-  });
-
   test.each([
     ["sql", { kind: "sql", url: "sqlite:/nowhere/shop.db", query: "SELECT ?", timeoutMs: 100 }],
     ["http", { kind: "http", urlTemplate: "http://127.0.0.1:1/{bookingId}", key: "k", timeoutMs: 100 }],
