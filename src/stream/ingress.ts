@@ -17,8 +17,8 @@ import { commit, rollback } from "./transaction.ts";
 
 const enqueue = script("enqueue", source);
 
-/** Events in one script call: a millisecond or two of Redis's time. */
-const MAX_CALL = 100;
+/** Events in one script call. Small enough that Redis works on one while the next is put together. */
+const MAX_CALL = 16;
 
 /** Calls under way at once: enough to keep Redis busy; what comes meanwhile travels together in the next one. */
 const MAX_CALLS = 4;

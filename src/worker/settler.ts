@@ -59,10 +59,12 @@ export function createSettler(options: SettlerOptions): Settler {
 
   async function write(batch: Item[]): Promise<void> {
     const facts = claims(batch, "sent");
-    if (facts.length > 0) options.outbox.record(facts);
     for (let failures = 0; !abandoned; failures++) {
       try {
-        const written = await call(batch, options);
+        const settling = call(batch, options);
+        // The disk works while Redis does: what was written to the socket is settled also when we die here.
+        if (failures === 0 && facts.length > 0) options.outbox.record(facts);
+        const written = await settling;
         if (away) log.warn("settlements are written again");
         away = false;
         options.outbox.forget(facts);
