@@ -14,6 +14,7 @@
  *
  *   rollback: any state but SENDING and SENT -> CANCELLED.   cancel: SENDING -> CANCELLED, nothing was said yet.
  *   drop: DEAD or a held UNKNOWN -> CANCELLED.   reclaim buries what has no retries left.
+ *   attest: QUEUED, SCHEDULED, DEFERRED, UNKNOWN or DEAD -> SENT: the relay took an attempt whose owner was lost.
  *   A message that is rolled back while SENDING is CANCELLED when its attempt ends in anything but SENT.
  *   SENT and CANCELLED expire after the retention; DEAD and what is held stay until somebody decides.
  */

@@ -1,6 +1,6 @@
 /* Disks that are full, Redis's and the journal's, and a Redis that flaps: what was answered with 202 is mailed, once. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventWith } from "../support/event.ts";
@@ -77,10 +77,15 @@ async function setUp(where: { redisArguments?: string[]; dataDir?: string } = {}
   cleanups.push(() => relay.stop());
   const own = makeDataDir();
   cleanups.push(own.remove);
-  const env = { REDIS_URL: `unix:${redis.address.path}`, SMTP_URL: relay.url, DELAY_MS: "0" };
-  const service = await startService(where.dataDir ?? own.path, env);
-  cleanups.push(() => service.stop());
+  const service = await serviceFor({ redis, relay }, where.dataDir ?? own.path);
   return { redis, relay, service };
+}
+
+async function serviceFor({ redis, relay }: Omit<Setup, "service">, dataDir: string): Promise<TestService> {
+  const env = { REDIS_URL: `unix:${redis.address.path}`, SMTP_URL: relay.url, DELAY_MS: "0" };
+  const service = await startService(dataDir, env);
+  cleanups.push(() => service.stop());
+  return service;
 }
 
 interface Answer {
@@ -187,11 +192,14 @@ describe("Redis's disk full", () => {
       const { redis, service } = setup;
       const answers = await postAll(service, "evt_before", 20);
       disk.fill();
-      const closed = new Promise((resolve) => redis.raw.once("close", resolve));
+      let ended = false;
+      redis.raw.once("close", () => {
+        ended = true;
+      });
       let waves = 0;
       await until("Redis has ended", async () => {
         answers.push(...(await postAll(service, `evt_filling_${waves++}`, 5)));
-        return Promise.race([closed.then(() => true), false]);
+        return ended;
       });
       const during = await postAll(service, "evt_full", 100);
       expectTaken(during, "journaled");
@@ -266,6 +274,27 @@ describe("the journal's disk full", () => {
       disk.makeRoom();
       await setup.service.line(({ msg }) => msg === "journal drained");
       await expectOneMailEach(setup, answers);
+    },
+    60_000,
+  );
+
+  withDisk(
+    "a service that starts without room keeps its journal, and each 202 has one mail once there is room",
+    async () => {
+      const disk = smallDisk("8m");
+      const setup = await setUp({ dataDir: disk.path });
+      await setup.redis.kill();
+      const answers = await postAll(setup.service, "evt_before", 30);
+      expectTaken(answers, "journaled");
+      await setup.service.kill();
+      rmSync(join(disk.path, "journal.sqlite-shm")); // as after a reboot: it is made anew, and takes 32 KiB
+      disk.fill(16_384);
+      const early = await serviceFor(setup, disk.path).catch(() => undefined);
+      expect(readdirSync(disk.path).filter((name) => name.includes("unreadable"))).toEqual([]);
+      disk.makeRoom();
+      const service = early ?? (await serviceFor(setup, disk.path));
+      await setup.redis.start();
+      await expectOneMailEach({ ...setup, service }, answers);
     },
     60_000,
   );
