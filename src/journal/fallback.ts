@@ -105,10 +105,9 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
       const entries = journal.oldest(DRAIN_BATCH);
       if (entries.length === 0) break;
       const done = await takeOver(entries);
-      journal.remove(done);
-      drained += done.length;
-      if (done.length > 0) {
-        away = false;
+      if (done.length > 0) away = false;
+      if (done.length > 0 && attempted("be shortened", () => journal.remove(done))) {
+        drained += done.length;
         failures = 0;
       } else {
         failures += 1;
@@ -119,6 +118,17 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     draining = undefined;
     away = false;
     if (!stopped) log.warn({ drained, durationMs: Math.round(performance.now() - startedAt) }, "journal drained");
+  }
+
+  /** False when the disk has no room even for that: they are taken over once more later, which does no harm. */
+  function attempted(what: string, change: () => void): boolean {
+    try {
+      change();
+      return true;
+    } catch (error) {
+      log.error({ err: error }, `journal cannot ${what}`);
+      return false;
+    }
   }
 
   /** As far as it goes, in order. Posts that follow each other travel together. */
@@ -153,7 +163,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
       return true;
     } catch (error) {
       log.error({ err: error, eventId, kind }, "journal entry put aside, it cannot be taken over");
-      journal.reject(entry);
+      attempted("put an entry aside", () => journal.reject(entry));
       return false;
     }
   }

@@ -2,10 +2,10 @@
  * What Redis could not take yet: posts, commits and rollbacks, on the local disk, in the order they came.
  * SQLite with synchronous FULL: an entry is on the disk before its promise resolves, and a torn last write is
  * cut off when the file is opened. What arrives in one turn of the event loop shares one transaction, so one
- * sync. A file that cannot be read is kept beside, said in the log, and a new one begun.
+ * sync. A file that is damaged is kept beside, said in the log, and a new one begun.
  */
 import { Database, type Statement } from "bun:sqlite";
-import { renameSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 
@@ -155,13 +155,20 @@ function sizeOf(entry: Entry): number {
   return entry.eventId.length + entry.json.length + ENTRY_OVERHEAD_BYTES;
 }
 
+const DAMAGED = /^SQLITE_(?:NOTADB|CORRUPT)/;
+
 function openDatabase(file: string, log: Logger): Database {
   try {
     return open(file);
   } catch (error) {
+    // Anything else, a full disk say, passes: the journal is good, and must not be left for it.
+    if (!DAMAGED.test(String((error as { code?: unknown }).code))) throw error;
     const aside = `${file}.unreadable-${Date.now()}`;
     log.error({ err: error, keptAs: aside }, "journal cannot be read, a new one is begun");
-    renameSync(file, aside);
+    // With its WAL, which holds the newest entries: SQLite deletes one that it finds beside a new file.
+    for (const part of ["-wal", "-shm", ""]) {
+      if (existsSync(`${file}${part}`)) renameSync(`${file}${part}`, `${aside}${part}`);
+    }
     return open(file);
   }
 }

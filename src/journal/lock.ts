@@ -16,6 +16,7 @@ export function lockDirectory(directory: string, role: string): DirectoryLock | 
   try {
     database = new Database(file, { create: true });
     database.run("PRAGMA locking_mode = EXCLUSIVE");
+    database.run("PRAGMA journal_mode = MEMORY");
     database.run("BEGIN EXCLUSIVE");
     database.run("CREATE TABLE IF NOT EXISTS held (since TEXT)");
   } catch (error) {

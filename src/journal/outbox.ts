@@ -29,14 +29,7 @@ export interface Outbox {
 }
 
 export function openOutbox(directory: string, log: Logger): Outbox {
-  const database = new Database(join(directory, "outbox.sqlite"), { create: true, strict: true });
-  database.run(`
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    CREATE TABLE IF NOT EXISTS facts (
-      messageId TEXT NOT NULL, attempt INTEGER NOT NULL, tag TEXT NOT NULL, rank TEXT NOT NULL,
-      entryId TEXT NOT NULL, reply TEXT NOT NULL, PRIMARY KEY (messageId, attempt)) WITHOUT ROWID;
-  `);
+  const database = openDatabase(join(directory, "outbox.sqlite"), log);
   const insert = database.prepare(
     "INSERT OR REPLACE INTO facts (messageId, attempt, tag, rank, entryId, reply) VALUES (?, ?, ?, ?, ?, ?)",
   );
@@ -70,4 +63,28 @@ export function openOutbox(directory: string, log: Logger): Outbox {
       database.close();
     },
   };
+}
+
+const SCHEMA = `
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  CREATE TABLE IF NOT EXISTS facts (
+    messageId TEXT NOT NULL, attempt INTEGER NOT NULL, tag TEXT NOT NULL, rank TEXT NOT NULL,
+    entryId TEXT NOT NULL, reply TEXT NOT NULL, PRIMARY KEY (messageId, attempt)) WITHOUT ROWID;
+`;
+
+/** A disk without room must not keep the mail back: then the facts are in memory, which is said. */
+function openDatabase(file: string, log: Logger): Database {
+  try {
+    return open(file);
+  } catch (error) {
+    log.error({ err: error }, "outbox cannot be opened: what a kill -9 interrupts may be sent twice");
+    return open(":memory:");
+  }
+}
+
+function open(file: string): Database {
+  const database = new Database(file, { create: true, strict: true });
+  database.run(SCHEMA);
+  return database;
 }

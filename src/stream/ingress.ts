@@ -18,10 +18,10 @@ import { commit, rollback } from "./transaction.ts";
 const enqueue = script("enqueue", source);
 
 /** Events in one script call. Small enough that Redis works on one while the next is put together. */
-const MAX_CALL = 16;
+const MAX_CALL = 32;
 
-/** Calls under way at once: enough to keep Redis busy; what comes meanwhile travels together in the next one. */
-const MAX_CALLS = 4;
+/** Calls under way at once: one that Redis works on, one that waits for it. What comes meanwhile goes in the next. */
+const MAX_CALLS = 2;
 
 export interface IngressOptions {
   partitions: number;

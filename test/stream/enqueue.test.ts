@@ -193,13 +193,13 @@ describe("a full backlog", () => {
 });
 
 describe("posts of one turn of the event loop", () => {
-  test("travel together, sixteen in a command", async () => {
+  test("travel together, thirty-two in a command", async () => {
     const ingress = on.ingress();
     await ingress.post(eventWith("first")); // Redis has the script now
     await on.server.raw.config("RESETSTAT");
-    await Promise.all(Array.from({ length: 16 }, (_, i) => ingress.post(eventWith(`evt_${i}`))));
+    await Promise.all(Array.from({ length: 32 }, (_, i) => ingress.post(eventWith(`evt_${i}`))));
     expect(await scriptCalls()).toBe(1);
-    await Promise.all(Array.from({ length: 50 }, (_, i) => ingress.post(eventWith(`more_${i}`))));
+    await Promise.all(Array.from({ length: 100 }, (_, i) => ingress.post(eventWith(`more_${i}`))));
     expect(await scriptCalls()).toBe(1 + 4);
   });
 
@@ -274,6 +274,6 @@ describe("four partitions", () => {
     await on.server.raw.config("RESETSTAT");
     await Promise.all(events.slice(0, 100).map((event) => ingress.post(event)));
     const shares = [0, 1, 2, 3].map((p) => events.slice(0, 100).filter(({ id }) => partitionOf(id, 4) === p).length);
-    expect(await scriptCalls()).toBe(shares.reduce((calls, posts) => calls + Math.ceil(posts / 16), 0));
+    expect(await scriptCalls()).toBe(shares.reduce((calls, posts) => calls + Math.ceil(posts / 32), 0));
   });
 });
