@@ -300,35 +300,39 @@ describe("the journal's disk full", () => {
   );
 });
 
-test("while Redis flaps every post is 202, and each event has one mail, or a second one that was said", async () => {
-  const setup = await setUp();
-  const { redis, relay, service } = setup;
-  const posts: Promise<Answer>[] = [];
-  let flapping = true;
-  const poster = (async () => {
-    for (; flapping; await Bun.sleep(20)) posts.push(post(service, `evt_${posts.length}`));
-  })();
-  const morePosts = (count: number) => {
-    const wanted = posts.length + count;
-    return until("more posts", () => posts.length >= wanted);
-  };
-  for (let round = 0; round < FLAPS; round++) {
+test(
+  "while Redis flaps every post is 202, and each event has one mail, or a second one that was said",
+  async () => {
+    const setup = await setUp();
+    const { redis, relay, service } = setup;
+    const posts: Promise<Answer>[] = [];
+    let flapping = true;
+    const poster = (async () => {
+      for (; flapping; await Bun.sleep(20)) posts.push(post(service, `evt_${posts.length}`));
+    })();
+    const morePosts = (count: number) => {
+      const wanted = posts.length + count;
+      return until("more posts", () => posts.length >= wanted);
+    };
+    for (let round = 0; round < FLAPS; round++) {
+      await morePosts(POSTS_BETWEEN);
+      await redis.kill();
+      await morePosts(POSTS_BETWEEN);
+      await redis.start();
+    }
     await morePosts(POSTS_BETWEEN);
-    await redis.kill();
-    await morePosts(POSTS_BETWEEN);
-    await redis.start();
-  }
-  await morePosts(POSTS_BETWEEN);
-  flapping = false;
-  await poster;
-  const answers = await Promise.all(posts);
-  expectTaken(answers);
-  const ids = await sentIds(setup, answers);
-  expect(new Set(ids).size).toBe(answers.length);
-  const mails = mailsById(relay);
-  expect([...mails.keys()].sort()).toEqual(ids.sort());
-  for (const id of ids.filter((id) => mails.get(id) !== 1)) {
-    const { timeline } = await messageOf(service, id);
-    expect(timeline?.map(({ state }) => state)).toContain("unknown");
-  }
-}, 30_000 + FLAPS * 3_000);
+    flapping = false;
+    await poster;
+    const answers = await Promise.all(posts);
+    expectTaken(answers);
+    const ids = await sentIds(setup, answers);
+    expect(new Set(ids).size).toBe(answers.length);
+    const mails = mailsById(relay);
+    expect([...mails.keys()].sort()).toEqual(ids.sort());
+    for (const id of ids.filter((id) => mails.get(id) !== 1)) {
+      const { timeline } = await messageOf(service, id);
+      expect(timeline?.map(({ state }) => state)).toContain("unknown");
+    }
+  },
+  30_000 + FLAPS * 3_000,
+);
