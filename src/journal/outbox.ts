@@ -1,6 +1,7 @@
 /*
- * What the relay has taken and Redis has not been told yet. The fact is on the local disk before the settlement
- * is tried, so a worker that is killed in between knows after its restart, and does not send again.
+ * What the relay has taken and Redis has not been told yet. The fact is synced to the local disk while the first
+ * settlement is on its way, so a worker that is killed before Redis has it knows after its restart, and does not
+ * send again.
  * One transaction, so one sync, for a batch; facts that were settled are removed with the next one. A fact that
  * is settled twice meets the fence of its script and does no harm.
  */
