@@ -93,8 +93,7 @@ function perMailUs(batch: number): number {
   const startedAt = performance.now();
   for (let n = 0; n < MAILS; n += batch) {
     const facts = Array.from({ length: batch }, (_, i) => fact(n + i));
-    outbox.record(facts);
-    outbox.forget(facts);
+    outbox.forget(outbox.record(facts));
   }
   return ((performance.now() - startedAt) / MAILS) * 1_000;
 }

@@ -2,8 +2,8 @@
  * What the relay has taken and Redis has not been told yet. The fact is synced to the local disk while the first
  * settlement is on its way, so a worker that is killed before Redis has it knows after its restart, and does not
  * send again.
- * One transaction, so one sync, for a batch; facts that were settled are removed with the next one. A fact that
- * is settled twice meets the fence of its script and does no harm.
+ * One row and one sync for a batch, which is removed with the next one when it is settled. A fact that is settled
+ * twice meets the fence of its script and does no harm.
  */
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
@@ -19,46 +19,53 @@ interface SentFact {
   reply: string;
 }
 
+interface Batch {
+  /** Undefined: the disk could not take it. */
+  id: number | undefined;
+  facts: readonly SentFact[];
+}
+
 export interface Outbox {
   /** Returns when they are on the disk. A disk that cannot take them is logged, and the mail is settled all the same. */
-  record(facts: readonly SentFact[]): void;
-  /** They were settled. */
-  forget(facts: readonly SentFact[]): void;
+  record(facts: readonly SentFact[]): Batch;
+  /** All of it was settled. */
+  forget(batch: Batch): void;
   /** What an earlier life of this worker left. */
-  left(): SentFact[];
+  left(): Batch[];
   close(): void;
 }
 
 export function openOutbox(directory: string, log: Logger): Outbox {
   const database = openDatabase(join(directory, "outbox.sqlite"), log);
-  const insert = database.prepare(
-    "INSERT OR REPLACE INTO facts (messageId, attempt, tag, rank, entryId, reply) VALUES (?, ?, ?, ?, ?, ?)",
-  );
-  const remove = database.prepare("DELETE FROM facts WHERE messageId = ? AND attempt = ?");
-  let settled: SentFact[] = [];
+  const insert = database.prepare("INSERT INTO batches (facts) VALUES (?)");
+  const remove = database.prepare("DELETE FROM batches WHERE id = ?");
+  let settled: number[] = [];
 
-  const write = database.transaction((facts: readonly SentFact[]) => {
-    for (const { messageId, attempt } of settled) remove.run(messageId, attempt);
-    for (const { messageId, attempt, tag, rank, entryId, reply } of facts) {
-      insert.run(messageId, attempt, tag, rank, entryId, reply);
-    }
+  const write = database.transaction((facts: readonly SentFact[]): number | undefined => {
+    for (const id of settled) remove.run(id);
+    return facts.length === 0 ? undefined : Number(insert.run(textOf(facts)).lastInsertRowid);
   });
 
-  function record(facts: readonly SentFact[]): void {
+  function record(facts: readonly SentFact[]): Batch {
     try {
-      write(facts);
+      const id = write(facts);
       settled = [];
+      return { id, facts };
     } catch (error) {
       log.error({ err: error }, "outbox cannot be written");
+      return { id: undefined, facts };
     }
   }
 
   return {
     record,
-    forget(facts) {
-      settled.push(...facts);
+    forget({ id }) {
+      if (id !== undefined) settled.push(id);
     },
-    left: () => database.query("SELECT * FROM facts").all() as SentFact[],
+    left() {
+      const rows = database.query("SELECT id, facts FROM batches ORDER BY id").all() as { id: number; facts: string }[];
+      return rows.map(({ id, facts }) => ({ id, facts: JSON.parse(facts) as SentFact[] }));
+    },
     close() {
       if (settled.length > 0) record([]);
       database.close();
@@ -66,12 +73,24 @@ export function openOutbox(directory: string, log: Logger): Outbox {
   };
 }
 
+/** The fields of a fact alone, whatever else its object has. */
+function textOf(facts: readonly SentFact[]): string {
+  return JSON.stringify(
+    facts.map(({ tag, rank, entryId, messageId, attempt, reply }) => ({
+      tag,
+      rank,
+      entryId,
+      messageId,
+      attempt,
+      reply,
+    })),
+  );
+}
+
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
-  CREATE TABLE IF NOT EXISTS facts (
-    messageId TEXT NOT NULL, attempt INTEGER NOT NULL, tag TEXT NOT NULL, rank TEXT NOT NULL,
-    entryId TEXT NOT NULL, reply TEXT NOT NULL, PRIMARY KEY (messageId, attempt)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 `;
 
 /** A disk without room must not keep the mail back: then the facts are in memory, which is said. */

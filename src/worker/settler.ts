@@ -59,15 +59,16 @@ export function createSettler(options: SettlerOptions): Settler {
 
   async function write(batch: Item[]): Promise<void> {
     const facts = claims(batch, "sent");
+    let recorded: ReturnType<Outbox["record"]> | undefined;
     for (let failures = 0; !abandoned; failures++) {
       try {
         const settling = call(batch, options);
         // The disk works while Redis does: what was written to the socket is settled also when we die here.
-        if (failures === 0 && facts.length > 0) options.outbox.record(facts);
+        if (failures === 0 && facts.length > 0) recorded = options.outbox.record(facts);
         const written = await settling;
         if (away) log.warn("settlements are written again");
         away = false;
-        options.outbox.forget(facts);
+        if (recorded !== undefined) options.outbox.forget(recorded);
         batch.forEach((item, i) => {
           item.resolve(written[i] ?? false);
         });

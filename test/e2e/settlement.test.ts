@@ -59,7 +59,11 @@ test(`${ROUNDS * AT_ONCE} mails whose 250 was read, their worker killed before i
 
 function isFact(directory: string, messageId: string): boolean {
   const database = new Database(join(directory, "outbox.sqlite"), { readonly: true });
-  const row = database.query("SELECT 1 FROM facts WHERE messageId = ? AND reply LIKE '%250%'").get(messageId);
+  const row = database
+    .query(
+      "SELECT 1 FROM batches, json_each(facts) AS fact WHERE fact.value ->> 'messageId' = ? AND fact.value ->> 'reply' LIKE '250%'",
+    )
+    .get(messageId);
   database.close();
   return row !== null;
 }

@@ -166,11 +166,12 @@ describe("the outbox", () => {
   test("knows after a restart what was recorded and not settled", () => {
     const { log } = keepLines();
     const outbox = openOutbox(directory, log);
-    outbox.record([fact("m1"), fact("m2")]);
-    outbox.forget([fact("m1")]);
+    const first = outbox.record([fact("m1"), fact("m2")]);
     outbox.record([fact("m3")]);
+    outbox.forget(first);
+    outbox.record([fact("m4"), fact("m5")]);
     const crashed = openOutbox(directory, log);
-    expect(crashed.left().map(({ messageId }) => messageId)).toEqual(["m2", "m3"]);
+    expect(crashed.left().flatMap(({ facts }) => facts)).toEqual(["m3", "m4", "m5"].map(fact));
     crashed.close();
     outbox.close();
   });
@@ -178,8 +179,7 @@ describe("the outbox", () => {
   test("forgets what was settled when it is closed in order", () => {
     const { log } = keepLines();
     const outbox = openOutbox(directory, log);
-    outbox.record([fact("m1")]);
-    outbox.forget([fact("m1")]);
+    outbox.forget(outbox.record([fact("m1")]));
     outbox.close();
     const again = openOutbox(directory, log);
     expect(again.left()).toEqual([]);
