@@ -8,6 +8,29 @@ export interface LogOptions {
   destination: DestinationStream;
 }
 
+/**
+ * A file or descriptor for the log, written in the background: what comes in one turn of the event loop is one
+ * write. `flushSync` before the process ends, or the last lines are lost.
+ */
+export function openDestination(dest: number | string): DestinationStream & { flushSync(): void } {
+  const file = pino.destination({ dest, sync: false });
+  let lines = "";
+  function pass(): void {
+    if (lines !== "") file.write(lines);
+    lines = "";
+  }
+  return {
+    write(line) {
+      if (lines === "") setImmediate(pass);
+      lines += line;
+    },
+    flushSync() {
+      pass();
+      file.flushSync();
+    },
+  };
+}
+
 /** An atom of an address begins at most 64 characters before its @ (RFC 5321 4.5.3.1.1). */
 const ADDRESS =
   /(?<![A-Za-z0-9!#$%&'*+/=?^_`{|}~.-])([A-Za-z0-9!#$%&'*+/=?^_`{|}~.-])[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{0,63}@([A-Za-z0-9.-]{1,255})/g;

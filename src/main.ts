@@ -1,10 +1,9 @@
 #!/usr/bin/env bun
 /* The command line, and the only file that touches `process`. Exit status: 0, 1 a fault, 2 usage or configuration. */
 import { Command, CommanderError } from "commander";
-import pino from "pino";
 import { version } from "../package.json" with { type: "json" };
 import { type Config, ConfigError, describeSettings, loadConfig } from "./config.ts";
-import { createLog } from "./log.ts";
+import { createLog, openDestination } from "./log.ts";
 import { startService } from "./startService.ts";
 import { startWorkerRole } from "./startWorker.ts";
 
@@ -13,7 +12,7 @@ const HARD_EXIT_MS = 15_000;
 /** An orphaned worker ends what it has in flight and nothing more; its successor waits for that. */
 const ORPHAN_DEADLINE_MS = 1_000;
 
-const destination = pino.destination({ dest: 1, sync: false });
+const destination = openDestination(1);
 
 /** stdout is written in the background: nothing may be lost at the end. */
 function exit(status: number): never {

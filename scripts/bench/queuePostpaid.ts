@@ -2,10 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import pino from "pino";
 import type { Event } from "../../src/domain/event.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
-import { createLog } from "../../src/log.ts";
+import { createLog, openDestination } from "../../src/log.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createIngress } from "../../src/stream/ingress.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
@@ -18,8 +17,7 @@ for (const redis of [producer, consumer]) redis.on("error", (error) => console.e
 await Promise.all([producer.connect(), consumer.connect()]);
 const directory = mkdtempSync(join(tmpdir(), "pp-bench-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
-const destination = pino.destination({ dest: "/dev/null", sync: false });
-const log = createLog({ level: "info", plain: false, destination });
+const log = createLog({ level: "info", plain: false, destination: openDestination("/dev/null") });
 const ingress = createIngress(producer, {
   partitions: 1,
   delayMs: 0,

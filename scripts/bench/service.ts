@@ -1,8 +1,7 @@
 /* Child of the post bench: the HTTP service, with the real ingress or with one that answers at once. */
-import pino from "pino";
 import type { Ingress } from "../../src/domain/ingress.ts";
 import { createApp } from "../../src/http/app.ts";
-import { createLog } from "../../src/log.ts";
+import { createLog, openDestination } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
@@ -18,11 +17,7 @@ const redis = connect(address, "ingress");
 redis.on("error", (error) => console.error(error.message));
 await redis.connect();
 
-const log = createLog({
-  level: "info",
-  plain: false,
-  destination: pino.destination({ dest: "/dev/null", sync: false }),
-});
+const log = createLog({ level: "info", plain: false, destination: openDestination("/dev/null") });
 
 const instant: Ingress = {
   post: async () => ({

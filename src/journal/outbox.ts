@@ -1,9 +1,9 @@
 /*
- * What the relay has taken and Redis has not been told yet. The fact is synced to the local disk while the first
+ * What the relay has taken and Redis has not been told yet. The fact is written to a local file while the first
  * settlement is on its way, so a worker that is killed before Redis has it knows after its restart, and does not
- * send again.
- * One row and one sync for a batch, which is removed with the next one when it is settled. A fact that is settled
- * twice meets the fence of its script and does no harm.
+ * send again. Written survives kill -9; it is synced, to survive a power loss too, when that settlement has failed.
+ * One row for a batch, which is removed with the next one when it is settled. A fact that is settled twice meets
+ * the fence of its script and does no harm.
  */
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
@@ -26,8 +26,10 @@ interface Batch {
 }
 
 export interface Outbox {
-  /** Returns when they are on the disk. A disk that cannot take them is logged, and the mail is settled all the same. */
+  /** Returns when they are written. A disk that cannot take them is logged, and the mail is settled all the same. */
   record(facts: readonly SentFact[]): Batch;
+  /** Returns when all that was recorded is on the disk. */
+  sync(): void;
   /** All of it was settled. */
   forget(batch: Batch): void;
   /** What an earlier life of this worker left. */
@@ -46,19 +48,28 @@ export function openOutbox(directory: string, log: Logger): Outbox {
     return facts.length === 0 ? undefined : Number(insert.run(textOf(facts)).lastInsertRowid);
   });
 
-  function record(facts: readonly SentFact[]): Batch {
+  function orLog<T>(work: () => T): T | undefined {
     try {
-      const id = write(facts);
-      settled = [];
-      return { id, facts };
+      return work();
     } catch (error) {
       log.error({ err: error }, "outbox cannot be written");
-      return { id: undefined, facts };
+      return undefined;
     }
+  }
+
+  function record(facts: readonly SentFact[]): Batch {
+    const id = orLog(() => {
+      const written = write(facts);
+      settled = [];
+      return written;
+    });
+    return { id, facts };
   }
 
   return {
     record,
+    // It syncs the WAL before it copies it (sqlite.org/pragma.html#pragma_synchronous, NORMAL).
+    sync: () => void orLog(() => database.run("PRAGMA wal_checkpoint(PASSIVE)")),
     forget({ id }) {
       if (id !== undefined) settled.push(id);
     },
@@ -89,7 +100,7 @@ function textOf(facts: readonly SentFact[]): string {
 
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
+  PRAGMA synchronous = NORMAL;
   CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 `;
 

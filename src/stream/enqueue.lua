@@ -3,9 +3,12 @@
   then 9 for each event: message id, event id, body hash, rank, delay ms, first check-back ms (-1: not held),
     booking bucket, recipient bucket, event JSON
   Returns 4 for each event: 'new' | 'duplicate' | 'conflict' | 'full', message id, state, due (epoch ms).
-  Fence: the idempotency key. It is written last: whatever fails before it, the same call again repairs.
-  The message id comes from the event id. One that is posted again after its dedup window, while the first
-  message can still be looked up, gets a number behind it. ]]
+  Fence: the body hash and the dedup window in the message's own hash, which is written last: what fails before it
+  leaves nothing that counts, and the same call again is a first one.
+  The message id comes from the event id. An event that is posted again after its dedup window, while the first
+  message can still be looked up, makes a message with a number behind that id; the first one's hash says which. ]]
+local ttl = tonumber(ARGV[1])
+local window_end = string.format('%.0f', AT + ttl)
 local room = tonumber(ARGV[2]) - redis.call('ZCARD', DUE) - redis.call('ZCARD', HELD)
 for _, queue in pairs(QUEUE) do room = room - redis.call('XLEN', queue) end
 
@@ -15,39 +18,47 @@ local function answer(word, id, state, due)
   result[n + 1], result[n + 2], result[n + 3], result[n + 4] = word, id, state, due
 end
 
+local function next_generation(first)
+  local id, generation = first, 1
+  while redis.call('EXISTS', MESSAGE .. id) == 1 do
+    generation = generation + 1
+    id = first .. '.' .. generation
+  end
+  return id
+end
+
+--[[ The first message's hash answers for its event as long as the window of the latest one lasts. ]]
+local function point(first, id, hash)
+  redis.call('HSET', MESSAGE .. first, 'c', hash, 'v', window_end, 'g', id)
+  local left = redis.call('PTTL', MESSAGE .. first)
+  if left >= 0 and left < ttl then redis.call('PEXPIRE', MESSAGE .. first, ttl) end
+end
+
 for i = 4, #ARGV, 9 do
-  local id, event_id, hash, rank = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local first, event_id, hash, rank = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local delay, check = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
-  local seen = redis.call('GET', DEDUP .. event_id)
-  local known, known_hash = string.match(seen or '', '^(%S+) (%S+)$')
-  local rolled_back = known_hash == '-'
-  if known and not rolled_back then
-    if known_hash ~= hash then
+  local m = redis.call('HMGET', MESSAGE .. first, 'c', 'v', 'g', 's', 'd')
+  local rolled_back = m[1] == '-'
+  if m[1] and not rolled_back and tonumber(m[2]) > AT then
+    local known = m[3] or first
+    if m[1] ~= hash then
       answer('conflict', known, '', 0)
     else
-      local m = redis.call('HMGET', MESSAGE .. known, 's', 'd')
-      answer('duplicate', known, m[1] or 'unknown', m[2] or 0)
+      if m[3] then m[4], m[5] = unpack(redis.call('HMGET', MESSAGE .. known, 's', 'd')) end
+      answer('duplicate', known, m[4] or 'unknown', m[5] or 0)
     end
   elseif room <= 0 then
     answer('full', '', '', 0)
   else
     room = room - 1
-    local base, generation = id, 1
-    while redis.call('EXISTS', MESSAGE .. id) == 1 do
-      generation = generation + 1
-      id = base .. '.' .. generation
-    end
+    local id = m[4] and next_generation(first) or first
     local held = check >= 0
     local due = string.format('%.0f', AT + (held and check or delay))
     local state = held and 'held' or delay > 0 and 'scheduled' or 'queued'
-    local fields = { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'e', ARGV[i + 8] }
-    if held then fields[11], fields[12] = 'h', delay end
-    local l = move(id, nil, state, '', 'posted', nil, fields)
     redis.call('RPUSH', FIND .. ARGV[i + 6], id)
     redis.call('RPUSH', FIND .. ARGV[i + 7], id)
     if rolled_back then
-      cancel(id, state, 'rolled back before it was posted', l, ARGV[3])
-      state = 'cancelled'
+      -- It goes nowhere.
     elseif held then
       redis.call('ZADD', HELD, due, id)
     elseif delay > 0 then
@@ -55,7 +66,15 @@ for i = 4, #ARGV, 9 do
     else
       enqueue(rank, id)
     end
-    redis.call('SET', DEDUP .. event_id, id .. ' ' .. hash, 'PX', ARGV[1])
+    local fields =
+      { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
+    if held then fields[15], fields[16] = 'h', delay end
+    local l = move(id, nil, state, '', 'posted', nil, fields)
+    if id ~= first then point(first, id, hash) end
+    if rolled_back then
+      cancel(id, state, 'rolled back before it was posted', l, ARGV[3])
+      state = 'cancelled'
+    end
     answer('new', id, state, due)
   end
 end

@@ -92,14 +92,14 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     async commit(eventId) {
       const partition = partitionOf(eventId, options.partitions);
       const messageId = messageIdOf(eventId, partition);
-      const committed = await orUnavailable(() => commit(redis, tagOf(partition), eventId, messageId));
+      const committed = await orUnavailable(() => commit(redis, tagOf(partition), messageId));
       if (committed.kind === "committed") options.log.info({ eventId, ...committed }, "message committed");
       return committed;
     },
     async rollback(eventId) {
       const partition = partitionOf(eventId, options.partitions);
       const messageId = messageIdOf(eventId, partition);
-      const rolledBack = await orUnavailable(() => rollback(redis, tagOf(partition), eventId, messageId, options));
+      const rolledBack = await orUnavailable(() => rollback(redis, tagOf(partition), messageId, options));
       if (rolledBack.kind !== "unavailable") options.log.info({ eventId, ...rolledBack }, "message rolled back");
       return rolledBack;
     },

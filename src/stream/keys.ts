@@ -19,13 +19,11 @@ const NAMES = {
   due: ":due",
   /** ZSET message id by the time of its next check-back, epoch ms; "+inf" when a person must decide: HELD. */
   held: ":held",
-  /** HASH per message, fields below. Lives until dropped; SENT and CANCELLED for the retention. */
-  message: ":msg:",
   /**
-   * STRING `<message id> <body hash>`, the idempotency key; lives `dedupTtlMs` from the first post.
-   * `<message id> -` after a rollback that came before its event.
+   * HASH per message, fields below: also its event's idempotency key. Lives until dropped; SENT and CANCELLED for
+   * the retention, which is no shorter than the dedup window. `c -` alone: rolled back before it was posted.
    */
-  dedup: ":dedup:",
+  message: ":msg:",
   /** STREAM of dead letters and held UNKNOWNs: one entry `m <message id> f <fingerprint>`. Never trimmed. */
   dead: ":dead",
   /** HASH fingerprint -> number of dead letters. */
@@ -43,7 +41,8 @@ const NAMES = {
 /*
  * Fields of a message's hash, short because a million of them wait in memory:
  *   s state · p rank of the priority · d due, epoch ms · n attempts begun · b attempts begun at the last replay
- *   o owner and q entry id, while SENDING · u an attempt ended in UNKNOWN · i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
+ *   c hash of the body · v end of the dedup window, epoch ms · g the latest message of the event, where not this one
+ *   o "<entry id> <consumer>" that own it, while SENDING · u an attempt ended in UNKNOWN · i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
  *   h delay after the commit, ms (while HELD) · w times that the booking store was asked in vain
  *   k rolled back while SENDING: retention, ms, of the cancelled message
  *   x id of the dead-letter entry · r reason · f fingerprint · t dead since, epoch ms (while DEAD or held)
@@ -63,7 +62,6 @@ export const key = {
   due: (tag: string) => `${tag}${NAMES.due}`,
   held: (tag: string) => `${tag}${NAMES.held}`,
   message: (tag: string, messageId: string) => `${tag}${NAMES.message}${messageId}`,
-  dedup: (tag: string, eventId: string) => `${tag}${NAMES.dedup}${eventId}`,
   dead: (tag: string) => `${tag}${NAMES.dead}`,
   deadGroups: (tag: string) => `${tag}${NAMES.deadGroups}`,
   feed: (tag: string) => `${tag}${NAMES.feed}`,
@@ -72,9 +70,12 @@ export const key = {
   find: (tag: string, bucket: string) => `${tag}${NAMES.find}${bucket}`,
 };
 
-/** The 65,536 buckets keep the index in small listpacks, and no address in a key. */
+/** Of the index: 500 messages in each where a million are kept. */
+export const BUCKETS = 0x1000;
+
+/** Three hexadecimal digits, so that no address stands in a key. */
 export function bucketOf(field: "booking" | "recipient", value: string): string {
-  return hash("sha1", `${field}:${value.toLowerCase()}`).slice(0, 4);
+  return hash("sha1", `${field}:${value.toLowerCase()}`).slice(0, 3);
 }
 
 /** The same names for the scripts. */
@@ -84,6 +85,6 @@ local QUEUE = { ${PRIORITIES.map((name, rank) => `['${rank}'] = TAG .. '${NAMES.
 local DUE, DEAD, DEAD_GROUPS = TAG .. '${NAMES.due}', TAG .. '${NAMES.dead}', TAG .. '${NAMES.deadGroups}'
 local HELD = TAG .. '${NAMES.held}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
-local MESSAGE, DEDUP, FIND = TAG .. '${NAMES.message}', TAG .. '${NAMES.dedup}', TAG .. '${NAMES.find}'
+local MESSAGE, FIND = TAG .. '${NAMES.message}', TAG .. '${NAMES.find}'
 local FEED_LENGTH = ${FEED_LENGTH}
 `;

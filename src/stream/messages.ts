@@ -25,9 +25,9 @@ export function createMessages(redis: Redis, partitions: number): Messages {
   async function byEvent(eventId: string): Promise<Message | undefined> {
     const partition = partitionOf(eventId, partitions);
     const tag = tagOf(partition);
-    const known = (await redis.get(key.dedup(tag, eventId)))?.split(" ")[0];
-    // After the dedup window the message may still be there, under the id that its event gave it.
-    return (await readMessages(redis, tag, [known ?? messageIdOf(eventId, partition)]))[0];
+    const first = messageIdOf(eventId, partition);
+    const latest = await redis.hget(key.message(tag, first), "g");
+    return (await readMessages(redis, tag, latest === null ? [first] : [latest, first]))[0];
   }
 
   async function list(query: MessageQuery): Promise<Page> {

@@ -39,13 +39,16 @@ local function remove(rank, entry)
   removed[rank] = entries
 end
 
+local function entry_of(owner) return string.match(owner, '^%S*') end
+local function consumer_of(owner) return string.match(owner, ' (.*)$') end
+
 --[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false. A message
   that is queued again gets another entry, so the entry stands for the attempt.
   Second: false, or the retention in ms of a message that was rolled back meanwhile. ]]
 local function owned(id, consumer, entry)
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'o', 'q', 'l', 'k')
-  if m[1] ~= 'sending' or m[2] ~= consumer or m[3] ~= entry then return false, false end
-  return m[4], m[5]
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'o', 'l', 'k')
+  if m[1] ~= 'sending' or m[2] ~= entry .. ' ' .. consumer then return false, false end
+  return m[3], m[4]
 end
 
 local function cancel(id, from, reason, l, retention)
@@ -68,12 +71,12 @@ local function lay_out(id, reason, fingerprint, fields)
   return redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
 end
 
---[[ The message of an event: its idempotency key says, or, after the dedup window, the id that the event gave it.
-  Second: the key's value. ]]
-local function message_of(event_id, id)
-  local seen = redis.call('GET', DEDUP .. event_id)
-  if seen then return string.match(seen, '^(%S+)'), seen end
-  return redis.call('EXISTS', MESSAGE .. id) == 1 and id or nil, nil
+--[[ The message of an event, the latest one; `first` is the id that the event gives. Nil when there is none; second:
+  whether it was rolled back before it was posted. ]]
+local function message_of(first)
+  local m = redis.call('HMGET', MESSAGE .. first, 's', 'g', 'c')
+  if m[2] and redis.call('EXISTS', MESSAGE .. m[2]) == 1 then return m[2], false end
+  return m[1] and first or nil, m[3] == '-'
 end
 
 --[[ The reverse, for replay and drop. ]]

@@ -10,9 +10,9 @@ local result = {}
 local function reclaim(rank, entry, owner)
   local found = redis.call('XRANGE', QUEUE[rank], entry, entry)[1]
   local id = found and found[2][2] or ''
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i', 'k', 'q')
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i', 'k', 'o')
   remove(rank, entry)
-  if m[1] ~= 'sending' or m[7] ~= entry then return end
+  if m[1] ~= 'sending' or entry_of(m[7]) ~= entry then return end
 
   local reason = 'worker ' .. owner .. ' was lost during the attempt; the relay may have the mail'
   local spent = tonumber(m[2]) - tonumber(m[3] or 0) > tonumber(ARGV[3])

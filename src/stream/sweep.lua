@@ -3,7 +3,7 @@
   Returns the number taken out.   Fence: only ids without a hash. ]]
 local gone = 0
 for bucket = tonumber(ARGV[1]), tonumber(ARGV[1]) + tonumber(ARGV[2]) - 1 do
-  local find = FIND .. string.format('%04x', bucket)
+  local find = FIND .. string.format('%03x', bucket)
   for _, id in ipairs(redis.call('LRANGE', find, 0, -1)) do
     if redis.call('EXISTS', MESSAGE .. id) == 0 then
       redis.call('LREM', find, 1, id)

@@ -30,18 +30,18 @@ end
 
 local function hand_out(rank, entry, fields)
   local id = fields[1] == 'm' and fields[2] or ''
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'o', 'w', 'q')
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'w', 'o')
   if m[1] == 'queued' then
     local attempt = string.format('%d', tonumber(m[2]) + 1)
-    move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', consumer, 'q', entry })
+    move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', entry .. ' ' .. consumer })
     local n = #result
     result[n + 1], result[n + 2], result[n + 3] = rank, entry, id
-    result[n + 4], result[n + 5], result[n + 6], result[n + 7] = attempt, m[3] or 0, m[7] or 0, m[4]
+    result[n + 4], result[n + 5], result[n + 6], result[n + 7] = attempt, m[3] or 0, m[6] or 0, m[4]
     return true
   elseif not m[1] then
     poison(rank, entry, fields)
-  elseif m[1] == 'sending' and m[8] == entry then
-    redis.call('XCLAIM', QUEUE[rank], GROUP, m[6], 0, entry, 'JUSTID')
+  elseif m[1] == 'sending' and entry_of(m[7]) == entry then
+    redis.call('XCLAIM', QUEUE[rank], GROUP, consumer_of(m[7]), 0, entry, 'JUSTID')
   else
     remove(rank, entry)
   end

@@ -11,24 +11,23 @@ const commitScript = script("commit", commitSource, " flags=allow-oom");
 const rollbackScript = script("rollback", rollbackSource, " flags=allow-oom");
 const checkScript = script("check", checkSource, " flags=allow-oom");
 
-/** HELD -> SCHEDULED | QUEUED. Throws RedisAway. */
-export async function commit(redis: Redis, tag: string, eventId: string, messageId: string): Promise<Committed> {
-  const reply = (await commitScript(redis, tag, [eventId, messageId])) as [string, string, State, string | number];
+/** HELD -> SCHEDULED | QUEUED. @param messageId the one that the event gives. Throws RedisAway. */
+export async function commit(redis: Redis, tag: string, messageId: string): Promise<Committed> {
+  const reply = (await commitScript(redis, tag, [messageId])) as [string, string, State, string | number];
   const [word, id, state, dueAt] = reply;
   if (word === "not_found") return { kind: "not_found" };
   if (word === "cancelled") return { kind: "cancelled", messageId: id };
   return { kind: "committed", messageId: id, state, dueAt: Number(dueAt) };
 }
 
-/** Anything but SENDING and SENT -> CANCELLED. Throws RedisAway. */
+/** Anything but SENDING and SENT -> CANCELLED. @param messageId the one that the event gives. Throws RedisAway. */
 export async function rollback(
   redis: Redis,
   tag: string,
-  eventId: string,
   messageId: string,
   { dedupTtlMs, retentionMs }: { dedupTtlMs: number; retentionMs: number },
 ): Promise<RolledBack> {
-  const reply = await rollbackScript(redis, tag, [eventId, messageId, dedupTtlMs, retentionMs]);
+  const reply = await rollbackScript(redis, tag, [messageId, dedupTtlMs, retentionMs]);
   const [kind, id, state] = reply as ["cancelled" | "in_flight" | "too_late", string, State];
   return { kind, messageId: id, state };
 }

@@ -30,10 +30,10 @@ export function startChecker(options: CheckerOptions): Loop {
     const status = bookingId === undefined ? undefined : await booking.store?.statusOf(bookingId);
     const line = { eventId, messageId, asked, status: status?.kind ?? "nobody to ask" };
     if (status?.kind === "cancelled" || options.isRolledBack(eventId)) {
-      await rollback(redis, tag, eventId, messageId, options);
+      await rollback(redis, tag, messageId, options);
       log.info(line, "message rolled back");
     } else if (status?.kind === "paid") {
-      await commit(redis, tag, eventId, messageId);
+      await commit(redis, tag, messageId);
       log.info(line, "message committed");
     } else if (asked >= booking.delaysMs.length) {
       log.error(line, "held event waits for a person: commit or roll it back");

@@ -1,6 +1,7 @@
 /* The loops beside the taker. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { BUCKETS } from "../stream/keys.ts";
 import { heartbeat, type Reclaimed, type ReclaimPolicy, reclaim, retire, sweep } from "../stream/lease.ts";
 import { promote, type Taken } from "../stream/take.ts";
 import { type Loop, startLoop } from "./loop.ts";
@@ -10,9 +11,8 @@ const PROMOTE_LIMIT = 200;
 const PROMOTE_POLL_MS = 100;
 
 const JANITOR_INTERVAL_MS = 10_000;
-/** 65,536 buckets in less than two hours. */
-const BUCKETS_A_ROUND = 100;
-const BUCKETS = 0x10000;
+/** All buckets in little more than an hour. */
+const BUCKETS_A_ROUND = 10;
 const UNSEEN_CONSUMER_MS = 24 * 3_600_000;
 
 /** SCHEDULED | DEFERRED | UNKNOWN -> QUEUED when due. */

@@ -63,7 +63,7 @@ export function createSettler(options: SettlerOptions): Settler {
     for (let failures = 0; !abandoned; failures++) {
       try {
         const settling = call(batch, options);
-        // The disk works while Redis does: what was written to the socket is settled also when we die here.
+        // Written to the socket first: that is settled also when we die here.
         if (failures === 0 && facts.length > 0) recorded = options.outbox.record(facts);
         const written = await settling;
         if (away) log.warn("settlements are written again");
@@ -75,6 +75,7 @@ export function createSettler(options: SettlerOptions): Settler {
         return;
       } catch (error) {
         if (!away) log.error({ err: error, waiting: batch.length }, "settlements wait for redis");
+        if (failures === 0 && recorded !== undefined) options.outbox.sync();
         away = true;
         await Bun.sleep(Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS));
       }

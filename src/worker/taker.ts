@@ -1,6 +1,7 @@
 /*
- * Takes as many messages as there are free slots, never more: what is taken is begun at once, so SENDING
- * means an attempt under way. A slot is free again when the outcome is written.
+ * Takes as many messages as there are free slots, never more: what is taken is begun at once. A slot is free
+ * again when its attempt has ended, so that the settlement and the take that fills the slot travel together.
+ * While outcomes cannot be written, no more than twice the slots are owned: then nothing more is taken.
  * A reply to `take` that was lost leaves entries that Redis says are ours and nobody here knows: before the
  * next take they are given back, without spending an attempt.
  */
@@ -21,8 +22,8 @@ export interface TakerOptions {
   concurrency: number;
   circuit: Circuit;
   deal: (slots: number) => number[];
-  /** Sees the message through to its written outcome. Never rejects. */
-  begin: (taken: Taken) => Promise<void>;
+  /** Sees the message through to its written outcome; calls `ended` when the attempt is over. Never rejects. */
+  begin: (taken: Taken, ended: () => void) => Promise<void>;
   log: Logger;
 }
 
@@ -38,17 +39,32 @@ export function startTaker(options: TakerOptions): Taker {
   const inFlight = new Map<string, Taken>();
   const whenIdle: (() => void)[] = [];
   const replyLost = new Set<string>();
+  let settling = 0;
   let turn = 0;
   let waking = false;
 
   function begin(taken: Taken): void {
     const slot = `${taken.tag} ${taken.entryId} ${taken.rank}`;
     inFlight.set(slot, taken);
-    void options.begin(taken).finally(() => {
+    let ended = false;
+    const end = () => {
+      if (ended) return;
+      ended = true;
+      settling += 1;
+      wakeLater();
+    };
+    void options.begin(taken, end).finally(() => {
+      end();
+      settling -= 1;
       inFlight.delete(slot);
       if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
       wakeLater();
     });
+  }
+
+  function freeSlots(): number {
+    const free = options.concurrency - (inFlight.size - settling);
+    return Math.min(free, options.concurrency * 2 - inFlight.size);
   }
 
   /** Slots that come free in one turn of the event loop are filled by one take. */
@@ -62,7 +78,7 @@ export function startTaker(options: TakerOptions): Taker {
   }
 
   async function giveBackStrays(tag: string): Promise<void> {
-    const owned = await readOwned(redis, tag, consumer, options.concurrency * 2);
+    const owned = await readOwned(redis, tag, consumer, options.concurrency * 3);
     const strays = owned.filter((claim) => !inFlight.has(`${tag} ${claim.entryId} ${claim.rank}`));
     if (strays.length > 0) {
       const reason = "the worker lost the connection while it took the message";
@@ -82,7 +98,7 @@ export function startTaker(options: TakerOptions): Taker {
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[(turn + i) % tags.length] as string;
       if (replyLost.has(tag)) await giveBackStrays(tag);
-      const free = circuit.allowance(options.concurrency - inFlight.size, inFlight.size);
+      const free = circuit.allowance(freeSlots(), inFlight.size);
       if (free <= 0) break;
       replyLost.add(tag);
       const taken = await take(redis, tag, consumer, free, options.deal(free));
@@ -91,7 +107,7 @@ export function startTaker(options: TakerOptions): Taker {
       if (taken.length === free) sleepMs = 0;
     }
     turn += 1;
-    return inFlight.size < options.concurrency ? sleepMs : POLL_MS;
+    return freeSlots() > 0 ? sleepMs : POLL_MS;
   });
 
   return {

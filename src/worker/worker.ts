@@ -82,12 +82,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     onFirstOfItsKind: (taken, reason) => log.error({ messageId: taken.messageId, reason }, "dead letter of a new kind"),
   });
 
-  async function begin(taken: Taken): Promise<void> {
+  async function begin(taken: Taken, ended: () => void): Promise<void> {
     const startedAt = performance.now();
     const event = eventOf(taken.json);
     const settlement = await attempt(taken, event, { ...options, circuit });
     const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
-    const written = await settler.settle(taken, settlement);
+    const settled = settler.settle(taken, settlement);
+    ended(); // after it: the take that this allows goes out behind the settlement
+    const written = await settled;
     logSettled(log, { eventId: event?.id, ...taken }, settlement, durationMs, written);
   }
 

@@ -6,6 +6,7 @@ import { createDeadLetters } from "../../src/stream/dead.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
 import { bucketOf, key, tagOf } from "../../src/stream/keys.ts";
 import { heartbeat, reclaim, retire, sweep } from "../../src/stream/lease.ts";
+import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { bury, defer, lose, release, sent } from "../../src/stream/settle.ts";
 import { promote, readOwned, type Taken, take } from "../../src/stream/take.ts";
@@ -74,7 +75,7 @@ describe("a key of another type in the way", () => {
       .ingress()
       .post(eventWith("evt_1"))
       .catch(() => {});
-    expect(await raw.exists(key.dedup(TAG, "evt_1"))).toBe(0);
+    expect(await raw.exists(key.message(TAG, messageIdOf("evt_1", 0)))).toBe(0);
     await raw.del(name);
     const { messageId, duplicate } = accepted(await on.ingress().post(eventWith("evt_1")));
     expect(duplicate).toBeFalse();

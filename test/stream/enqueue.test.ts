@@ -134,13 +134,27 @@ describe("the same event again", () => {
   test("after the dedup window is a new one, and until then its window does not move", async () => {
     const ingress = on.ingress({ dedupTtlMs: 60_000 });
     const first = accepted(await ingress.post(eventWith("evt_1")));
-    await on.server.raw.pexpire(key.dedup(TAG, "evt_1"), 30_000);
+    const hash = key.message(TAG, first.messageId);
+    const windowEnd = await on.server.raw.hget(hash, "v");
     expect(accepted(await ingress.post(eventWith("evt_1"))).duplicate).toBeTrue();
-    expect(await on.server.raw.pttl(key.dedup(TAG, "evt_1"))).toBeLessThanOrEqual(30_000);
-    await on.server.raw.pexpire(key.dedup(TAG, "evt_1"), 0); // as time does
+    expect(await on.server.raw.hget(hash, "v")).toBe(windowEnd);
+    await on.server.raw.hset(hash, { v: 0 }); // as time does
     const next = accepted(await ingress.post(eventWith("evt_1")));
     expect(next.duplicate).toBeFalse();
     expect(next.messageId).not.toBe(first.messageId);
+    expect(accepted(await ingress.post(eventWith("evt_1")))).toEqual({ ...next, duplicate: true });
+    const another = await ingress.post(eventWith("evt_1", {}, "other@example.com"));
+    expect(another).toEqual({ kind: "conflict", messageId: next.messageId });
+  });
+
+  test("keeps the first message's hash for as long as the window of the next one", async () => {
+    const ingress = on.ingress({ dedupTtlMs: 60_000 });
+    const first = accepted(await ingress.post(eventWith("evt_1")));
+    const hash = key.message(TAG, first.messageId);
+    await on.server.raw.hset(hash, { v: 0 });
+    await on.server.raw.pexpire(hash, 1_000); // its retention nears its end
+    await ingress.post(eventWith("evt_1"));
+    expect(await on.server.raw.pttl(hash)).toBeGreaterThan(50_000);
   });
 
   test("10,000 of them twice at the same time, from two connections, make 10,000 messages", async () => {

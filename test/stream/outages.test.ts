@@ -4,6 +4,7 @@ import type { Ingress } from "../../src/domain/ingress.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
+import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
@@ -32,7 +33,7 @@ describe("a reply that is lost", () => {
     await ingress.post(eventWith("evt_0"));
     on.wire.swallowReplies();
     const posting = ingress.post(eventWith("evt_1"));
-    await until("the event has arrived", () => on.server.raw.exists(key.dedup(TAG, "evt_1")));
+    await until("the event has arrived", () => on.server.raw.exists(key.message(TAG, messageIdOf("evt_1", 0))));
     on.wire.cut();
     expect(await posting).toMatchObject({ kind: "unavailable" });
     const again = await postUntilAccepted(ingress, "evt_1");

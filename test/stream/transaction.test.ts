@@ -5,6 +5,7 @@ import { attemptsOf } from "../../src/domain/lifecycle.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { reclaim } from "../../src/stream/lease.ts";
+import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/stream/settle.ts";
@@ -28,7 +29,7 @@ async function stateOf(messageId: string): Promise<State | undefined> {
 
 /** The dedup window of an event has passed; its message is still there. */
 async function passDedupWindow(eventId: string): Promise<void> {
-  await on.server.raw.pexpire(key.dedup(TAG, eventId), 0);
+  await on.server.raw.hset(key.message(TAG, messageIdOf(eventId, 0)), { v: 0 });
 }
 
 async function nothingIsOwed(messageId: string): Promise<void> {
@@ -206,6 +207,19 @@ describe("a rollback wins", () => {
       expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId });
       expect(await stateOf(messageId)).toBe("cancelled");
       await nothingIsOwed(messageId);
+    },
+  );
+
+  test.each(before)(
+    "over a message that is %s and another one of the same event, posted after its dedup window",
+    async (_state, bring) => {
+      const first = await bring();
+      await passDedupWindow("evt_1");
+      const next = accepted(await on.ingress().post(eventWith("evt_1"))).messageId;
+      expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId: next });
+      expect([await stateOf(first), await stateOf(next)]).toEqual(["cancelled", "cancelled"]);
+      await nothingIsOwed(first);
+      await nothingIsOwed(next);
     },
   );
 
