@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { simpleParser } from "mailparser";
 import pretty from "pino-pretty";
+import { EVENT_EXAMPLE } from "../src/domain/example.ts";
 
 const { values } = parseArgs({ options: { once: { type: "boolean", default: false } } });
 const root = join(import.meta.dir, "..");
@@ -50,20 +51,10 @@ try {
   const url = await started.promise;
   const key = readFileSync(join(dataDir, "ingest.key"), "utf8").trim();
   const event = {
+    ...EVENT_EXAMPLE,
     id: `evt_demo_${Date.now()}`,
-    type: "payment.completed",
     occurredAt: new Date().toISOString(),
-    data: {
-      booking: {
-        id: "BK-1042",
-        title: "Hà Nội → Sa Pa, sleeper bus",
-        startsAt: "2026-12-01T21:30:00+07:00",
-        items: [{ name: "Seat 4A", quantity: 1, amount: 450000 }],
-      },
-      payment: { id: "pay_88", amount: 450000, currency: "VND", method: "card" },
-      customer: { email: "an@example.com", name: "Nguyễn Văn An", locale: "vi" },
-    },
-    options: { delayMs: 1000 },
+    options: { delayMs: 1_000 },
   };
   say("A payment completes, and the booking backend posts the event:", JSON.stringify(event, undefined, 2));
   const authorization = `Bearer ${key}`;

@@ -1,10 +1,12 @@
 /* The routes as OpenAPI has them: what each takes, answers and refuses. */
+
 import { z } from "zod";
 import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject, ZodOpenApiResponseObject } from "zod-openapi";
+import { EVENT_EXAMPLE } from "../domain/example.ts";
 import { PRIORITIES } from "../domain/lifecycle.ts";
 import { MAX_BATCH_EVENTS } from "./batch.ts";
 import { bulkInput, deadQuery, editInput } from "./dead.ts";
-import { EVENT_EXAMPLE, event } from "./eventSchema.ts";
+import { event } from "./eventSchema.ts";
 import { messagesQuery } from "./messages.ts";
 import { PROBLEM_TYPE } from "./problem.ts";
 import * as replies from "./schemas.ts";

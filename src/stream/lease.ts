@@ -29,7 +29,9 @@ export interface Reclaimed {
   attempt: number;
   /** The worker that was lost. */
   owner: string;
-  fate: "resend" | "hold" | "dead" | "cancelled";
+  entryId: string;
+  /** "deleted": the entry was taken out of its stream by hand, and nobody knows its message. */
+  fate: "resend" | "hold" | "dead" | "cancelled" | "deleted";
 }
 
 export interface ReclaimPolicy {
@@ -37,7 +39,7 @@ export interface ReclaimPolicy {
   onUnknown: "resend" | "hold";
 }
 
-type Row = [string, string, string, string, Reclaimed["fate"]];
+type Row = [string, string, string, string, string, Reclaimed["fate"]];
 
 /** At most this many for each priority and call: more means call again. */
 const RECLAIM_LIMIT = 100;
@@ -58,11 +60,11 @@ export async function reclaim(
     const [of, except] = "of" in whose ? [whose.of, ""] : ["", whose.except];
     const args = [of, minIdleMs, policy.maxRetries, policy.onUnknown, RECLAIM_LIMIT, except];
     const reply = (await reclaimScript(redis, tag, args)) as string[];
-    for (let i = 0; i < reply.length; i += 5) {
-      const [messageId, eventId, attempt, owner, fate] = reply.slice(i, i + 5) as Row;
-      all.push({ messageId, eventId, attempt: Number(attempt), owner, fate });
+    for (let i = 0; i < reply.length; i += 6) {
+      const [messageId, eventId, attempt, owner, entryId, fate] = reply.slice(i, i + 6) as Row;
+      all.push({ messageId, eventId, attempt: Number(attempt), owner, entryId, fate });
     }
-    if (reply.length < RECLAIM_LIMIT * 5) return all;
+    if (reply.length < RECLAIM_LIMIT * 6) return all;
   }
 }
 

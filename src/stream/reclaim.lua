@@ -2,14 +2,22 @@
   KEYS[1] tag   ARGV[1] consumer whose entries these are ('': anyone's)   ARGV[2] idle for at least, ms
   ARGV[3] retries allowed   ARGV[4] 'resend' | 'hold'   ARGV[5] at most so many for each rank
   ARGV[6] consumer whose entries stay ('': none)
-  Returns 5 for each message: message id, event id, attempt, owner, 'resend' | 'hold' | 'dead' | 'cancelled'.
+  Returns 6 for each entry: message id, event id, attempt, owner, entry id,
+    'resend' | 'hold' | 'dead' | 'cancelled' | 'deleted' (somebody took it out of its stream: nobody knows its message).
   Fence: the pending list's idle time, which heartbeat.lua sets back. The attempt was recorded, so it is spent:
   a message that kills its worker each time runs out of them and is buried. ]]
 local result = {}
+local function answer(id, event_id, attempt, owner, entry, fate)
+  for _, v in ipairs({ id, event_id, attempt, owner, entry, fate }) do result[#result + 1] = v end
+end
 
 local function reclaim(rank, entry, owner)
   local found = redis.call('XRANGE', QUEUE[rank], entry, entry)[1]
-  local id = found and found[2][2] or ''
+  if not found then
+    remove(rank, entry)
+    return answer('', '', 0, owner, entry, 'deleted')
+  end
+  local id = found[2][2] or ''
   local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i', 'k', 'o')
   remove(rank, entry)
   if m[1] ~= 'sending' or entry_of(m[7]) ~= entry then return end
@@ -19,15 +27,14 @@ local function reclaim(rank, entry, owner)
   local fate = ARGV[4] == 'hold' and 'hold' or spent and 'dead' or 'resend'
   if m[6] then
     end_rolled_back(id, 'unknown', m[2], reason, m[4], m[6])
-    for _, v in ipairs({ id, m[5] or '', m[2], owner, 'cancelled' }) do result[#result + 1] = v end
-    return
+    return answer(id, m[5] or '', m[2], owner, entry, 'cancelled')
   end
   local fields = { 'o', '' }
   if fate == 'resend' then enqueue(rank, id) else lay_out(id, reason, 'worker-lost', fields) end
   local l = move(id, 'sending', 'unknown', m[2], reason, m[4], fields)
   if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, {}) end
   if fate == 'dead' then move(id, 'unknown', 'dead', m[2], reason, l, {}) end
-  for _, v in ipairs({ id, m[5] or '', m[2], owner, fate }) do result[#result + 1] = v end
+  answer(id, m[5] or '', m[2], owner, entry, fate)
 end
 
 for rank = 0, 2 do

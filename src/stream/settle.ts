@@ -1,10 +1,12 @@
 /* The ways out of SENDING, each for many messages of one partition at once. */
 import type { Redis } from "ioredis";
+import type { State } from "../domain/lifecycle.ts";
 import { fingerprint } from "../domain/outcome.ts";
 import attestSource from "./attest.lua" with { type: "text" };
 import burySource from "./bury.lua" with { type: "text" };
 import cancelSource from "./cancel.lua" with { type: "text" };
 import deferSource from "./defer.lua" with { type: "text" };
+import { key } from "./keys.ts";
 import loseSource from "./lose.lua" with { type: "text" };
 import postponeSource from "./postpone.lua" with { type: "text" };
 import releaseSource from "./release.lua" with { type: "text" };
@@ -121,6 +123,22 @@ export async function attest(
   retentionMs: number,
 ): Promise<boolean> {
   return (await attestScript(redis, tag, [messageId, attempt, oneLine(reply), retentionMs])) === 1;
+}
+
+/** For each claim, whether its attempt has ended in `state`: so does a settlement whose reply was lost leave it. */
+export async function haveEndedIn(
+  redis: Redis,
+  tag: string,
+  state: State,
+  items: readonly Claim[],
+): Promise<boolean[]> {
+  const rows = await Promise.all(items.map(({ messageId }) => redis.hmget(key.message(tag, messageId), "s", "n")));
+  return items.map(({ attempt }, i) => rows[i]?.[0] === state && Number(rows[i]?.[1]) === attempt);
+}
+
+/** How many dead letters share the fingerprint of this reason now. */
+export async function countAlike(redis: Redis, tag: string, reason: string): Promise<number> {
+  return Number(await redis.hget(key.deadGroups(tag), fingerprint(reason)));
 }
 
 function claimOf(claim: Claim): [string, string, string, number] {

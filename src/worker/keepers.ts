@@ -64,7 +64,11 @@ export function startReclaimer(
 }
 
 export function logReclaimed(reclaimed: readonly Reclaimed[], log: Logger): void {
-  for (const { fate, ...message } of reclaimed) log.warn({ ...message, fate }, "message reclaimed from a lost worker");
+  for (const { fate, owner, entryId, ...message } of reclaimed) {
+    if (fate === "deleted")
+      log.error({ owner, entryId }, "entry of a lost worker was deleted, its message stays SENDING");
+    else log.warn({ ...message, owner, fate }, "message reclaimed from a lost worker");
+  }
 }
 
 /** Forgets consumers that are long gone, and takes expired messages out of the index. */

@@ -5,9 +5,21 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import type { State } from "../domain/lifecycle.ts";
 import type { Outbox } from "../journal/outbox.ts";
-import { attest, bury, cancel, defer, lose, postpone, release, sent } from "../stream/settle.ts";
-import type { Taken } from "../stream/take.ts";
+import {
+  attest,
+  bury,
+  cancel,
+  countAlike,
+  defer,
+  haveEndedIn,
+  lose,
+  postpone,
+  release,
+  sent,
+} from "../stream/settle.ts";
+import type { Claim, Taken } from "../stream/take.ts";
 import type { Settlement } from "./attempt.ts";
 
 const MAX_CALL = 100;
@@ -106,16 +118,21 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
       const mails = claims(batch, "sent");
       const written = await sent(redis, tag, consumer, options.retentionMs, mails);
       // Lost to another worker meanwhile: where that has not begun to send it again, it need not.
-      return Promise.all(
+      const attested = await Promise.all(
         mails.map(
           (mail, i) => written[i] || attest(redis, tag, mail.messageId, mail.attempt, mail.reply, options.retentionMs),
         ),
       );
+      return writtenBefore(redis, tag, "sent", mails, attested);
     }
-    case "deferred":
-      return defer(redis, tag, consumer, claims(batch, "deferred"));
-    case "unknown":
-      return lose(redis, tag, consumer, claims(batch, "unknown"));
+    case "deferred": {
+      const mails = claims(batch, "deferred");
+      return writtenBefore(redis, tag, "deferred", mails, await defer(redis, tag, consumer, mails));
+    }
+    case "unknown": {
+      const mails = claims(batch, "unknown");
+      return writtenBefore(redis, tag, "unknown", mails, await lose(redis, tag, consumer, mails));
+    }
     case "postponed":
       return postpone(redis, tag, consumer, claims(batch, "postponed"));
     case "cancelled":
@@ -125,12 +142,33 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
     case "dead": {
       const letters = claims(batch, "dead");
       const alike = await bury(redis, tag, consumer, letters);
-      letters.forEach((letter, i) => {
-        if (alike[i] === 1) options.onFirstOfItsKind(letter, letter.reason);
-      });
-      return alike.map((count) => count !== 0);
+      const before = await writtenBefore(
+        redis,
+        tag,
+        "dead",
+        letters,
+        alike.map((count) => count !== 0),
+      );
+      for (const [i, letter] of letters.entries()) {
+        const count = alike[i] === 0 && before[i] ? await countAlike(redis, tag, letter.reason) : alike[i];
+        if (count === 1) options.onFirstOfItsKind(letter, letter.reason);
+      }
+      return before;
     }
   }
+}
+
+/** A settlement whose reply was lost is sent again, and finds itself no longer the owner: it was written all the same. */
+async function writtenBefore(
+  redis: Redis,
+  tag: string,
+  state: State,
+  mails: readonly Claim[],
+  written: boolean[],
+): Promise<boolean[]> {
+  if (!written.includes(false)) return written;
+  const before = await haveEndedIn(redis, tag, state, mails);
+  return written.map((one, i) => one || (before[i] ?? false));
 }
 
 function claims<K extends Settlement["kind"]>(batch: Item[], kind: K) {

@@ -1,24 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { EVENT_TYPES, parseEvent } from "../../src/domain/event.ts";
+import { EVENT_EXAMPLE as completed } from "../../src/domain/example.ts";
 import { PRIORITIES } from "../../src/domain/lifecycle.ts";
-
-const completed = {
-  id: "evt_7Q2",
-  type: "payment.completed",
-  occurredAt: "2026-11-24T09:30:00Z",
-  data: {
-    booking: {
-      id: "BK-1042",
-      title: "Hà Nội → Sa Pa, sleeper bus",
-      startsAt: "2026-12-01T21:30:00+07:00",
-      items: [{ name: "Seat 4A", quantity: 1, amount: 450_000 }],
-    },
-    payment: { id: "pay_88", amount: 450_000, currency: "VND", method: "card" },
-    customer: { email: "an@example.com", name: "Nguyễn Văn An", locale: "vi" },
-  },
-  options: { delayMs: 10_000, priority: "critical", hold: false },
-};
 
 const smallest = {
   id: "1",

@@ -1,7 +1,9 @@
 /* The ports as this layer sees them, in memory. What Redis does with them has its own tests. */
+
 import type { Hono } from "hono";
 import pino from "pino";
 import type { Event } from "../../src/domain/event.ts";
+import { EVENT_EXAMPLE } from "../../src/domain/example.ts";
 import type { Committed, Posted, RolledBack } from "../../src/domain/ingress.ts";
 import { type Message, STATES, type State } from "../../src/domain/lifecycle.ts";
 import { type AppDeps, createApp } from "../../src/http/app.ts";
@@ -21,22 +23,7 @@ export const asAdmin = { authorization: `Bearer ${ADMIN_TOKEN}` };
 /** The example of the contract, with changes made in place by `change`. */
 // biome-ignore lint/suspicious/noExplicitAny: tests break it in every way
 export function event(change: (event: any) => void = () => {}) {
-  const made = {
-    id: "evt_7Q2",
-    type: "payment.completed",
-    occurredAt: "2026-11-24T09:30:00Z",
-    data: {
-      booking: {
-        id: "BK-1042",
-        title: "Hà Nội → Sa Pa, sleeper bus",
-        startsAt: "2026-12-01T21:30:00+07:00",
-        items: [{ name: "Seat 4A", quantity: 1, amount: 450000 }],
-      },
-      payment: { id: "pay_88", amount: 450000, currency: "VND", method: "card" },
-      customer: { email: "an@example.com", name: "Nguyễn Văn An", locale: "vi" },
-    },
-    options: { delayMs: 10000, priority: "critical", hold: false },
-  };
+  const made = structuredClone(EVENT_EXAMPLE);
   change(made);
   return made;
 }

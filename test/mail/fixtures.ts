@@ -1,4 +1,5 @@
 import type { Event } from "../../src/domain/event.ts";
+import { EVENT_EXAMPLE } from "../../src/domain/example.ts";
 import type { Mail } from "../../src/mail/mailer.ts";
 
 type Data = Event["data"];
@@ -11,21 +12,13 @@ interface Changes {
 
 /** The event of the README, with what a test is about changed. */
 export function paymentCompleted({ booking, payment, customer }: Changes = {}): Event {
-  return {
-    id: "evt_7Q2",
-    type: "payment.completed",
-    data: {
-      booking: {
-        id: "BK-1042",
-        title: "Hà Nội → Sa Pa, sleeper bus",
-        startsAt: "2026-12-01T21:30:00+07:00",
-        items: [{ name: "Seat 4A", quantity: 1, amount: 450000 }],
-        ...booking,
-      },
-      payment: { id: "pay_88", amount: 450000, currency: "VND", method: "card", ...payment },
-      customer: { email: "an@example.com", name: "Nguyễn Văn An", locale: "vi", ...customer },
-    },
+  const { options, ...event } = EVENT_EXAMPLE;
+  const data = {
+    booking: { ...event.data.booking, ...booking },
+    payment: { ...event.data.payment, ...payment },
+    customer: { ...event.data.customer, ...customer },
   };
+  return { ...event, data };
 }
 
 export function paymentRefunded(

@@ -11,7 +11,7 @@ import { eventWith } from "../support/event.ts";
 import { failOnLeaks } from "../support/leaks.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
-import { startWire, type Wire } from "./wire.ts";
+import { startWire, type Wire } from "../support/wire.ts";
 
 export const DAY_MS = 86_400_000;
 

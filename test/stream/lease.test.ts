@@ -32,10 +32,29 @@ describe("reclaiming", () => {
     const mine = await postAndTake(on, "evt_1", "a");
     await postAndTake(on, "evt_2", "b");
     expect(await reclaim(on.redis, TAG, { of: "a" }, 0, RESEND)).toEqual([
-      { messageId: mine.messageId, eventId: "evt_1", attempt: 1, owner: "a", fate: "resend" },
+      {
+        messageId: mine.messageId,
+        eventId: "evt_1",
+        attempt: 1,
+        owner: "a",
+        entryId: mine.entryId,
+        fate: "resend",
+      },
     ]);
     expect((await streams(on)).pending).toBe(1);
     expect((await takeAll(on.redis, "a")).map(({ attempt }) => attempt)).toEqual([2]);
+  });
+
+  test("says which entry somebody deleted while it was being sent, and goes round it once", async () => {
+    const { entryId } = await postAndTake(on, "evt_1", "a");
+    const { messageId } = await postAndTake(on, "evt_2", "a");
+    await on.server.raw.xdel(key.queue(TAG, 0), entryId);
+    const reclaimed = await reclaim(on.redis, TAG, { of: "a" }, 0, RESEND);
+    expect(reclaimed.map((one) => [one.fate, one.entryId === entryId, one.messageId])).toEqual([
+      ["deleted", true, ""],
+      ["resend", false, messageId],
+    ]);
+    expect(await reclaim(on.redis, TAG, { of: "a" }, 0, RESEND)).toEqual([]);
   });
 
   test("from another waits for the lease to run out", async () => {

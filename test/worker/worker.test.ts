@@ -1,8 +1,9 @@
 /* The worker on a real Redis and against relays that misbehave on order. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { attemptsOf } from "../../src/domain/lifecycle.ts";
+import { attemptsOf, type State } from "../../src/domain/lifecycle.ts";
 import { createRenderer } from "../../src/mail/render.ts";
 import { createMailer } from "../../src/mail/transport.ts";
+import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { take } from "../../src/stream/take.ts";
@@ -10,6 +11,7 @@ import { eventWith } from "../support/event.ts";
 import { type Pipeline, startPipeline } from "../support/pipeline.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
+import { startWire } from "../support/wire.ts";
 
 const TAG = tagOf(0);
 const FROM = "shop@example.org";
@@ -42,6 +44,38 @@ async function relayWith(script: RelayScript = {}): Promise<FakeRelay> {
 async function statesOf(messageId: string): Promise<string[]> {
   return (await pipeline.messages.byId(messageId))?.timeline.map(({ state }) => state) ?? [];
 }
+
+describe("a settlement whose reply is lost", () => {
+  test.each([
+    ["sent", "250 2.0.0 queued"],
+    ["dead", "550 5.1.1 no such user"],
+    ["deferred", "451 4.3.0 busy"],
+  ])("is known to be written when it is sent again: %s", async (state, reply) => {
+    const relay = await relayWith({ dot: "keep, hang" });
+    const wire = await startWire(server.address.path);
+    const redis = connect(wire.address, "worker");
+    redis.on("error", () => {});
+    await redis.connect();
+    try {
+      const policy = { ...POLICY, retryDelaysMs: [60_000] };
+      const worker = await pipeline.startWorker(relay.url, { redis, policy });
+      const id = await pipeline.post(eventWith("evt_1"));
+      await relay.until(({ silent }) => silent === 1);
+      wire.swallowReplies();
+      relay.closeConnections(reply);
+      await pipeline.entered(id, state as State);
+      wire.cut();
+      const line = await pipeline.lines.waitFor(({ msg }) => msg === `message ${state}`);
+      expect(line).toMatchObject({ messageId: id, attempt: 1 });
+      const alerts = pipeline.lines.lines.filter(({ msg }) => msg === "dead letter of a new kind");
+      expect(alerts).toHaveLength(state === "dead" ? 1 : 0);
+      await worker.stop(1_000);
+    } finally {
+      redis.disconnect();
+      await wire.stop();
+    }
+  });
+});
 
 describe("a message", () => {
   test("is sent, and leaves nothing pending or waiting behind", async () => {
