@@ -29,7 +29,7 @@ const launch = () =>
   });
 let service = await launch();
 
-const accepted = new Map<string, string>();
+const accepted = new Set<string>();
 const cancelled = new Set<string>();
 const answers = new Map<string, number>();
 const timesMs: number[] = [];
@@ -63,7 +63,7 @@ async function postOne(): Promise<void> {
   const n = next++;
   const posted = await ask("/v1/events", eventWith(`evt_${n}`));
   const id = posted["id"] ?? "";
-  accepted.set(id, `evt_${n}`);
+  accepted.add(id);
   const word = posted["durability"] ?? "";
   answers.set(word, (answers.get(word) ?? 0) + 1);
   if (n % 20 !== 0) return;
@@ -81,6 +81,16 @@ async function load(forMs: number): Promise<void> {
   }
 }
 
+async function killNowAndThen(forMs: number): Promise<void> {
+  const endAt = performance.now() + forMs;
+  while (performance.now() + KILL_EVERY_MS < endAt) {
+    await Bun.sleep(KILL_EVERY_MS);
+    kills++;
+    await service.kill();
+    service = await launch();
+  }
+}
+
 function freePort(): number {
   const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   server.stop(true);
@@ -90,13 +100,7 @@ function freePort(): number {
 await load(PRESENT_MS);
 await redis.kill();
 const awayAt = performance.now();
-const killer = setInterval(async () => {
-  kills++;
-  await service.kill();
-  service = await launch();
-}, KILL_EVERY_MS);
-await load(minutes * 60_000);
-clearInterval(killer);
+await Promise.all([load(minutes * 60_000), killNowAndThen(minutes * 60_000)]);
 await redis.start();
 const backAt = performance.now();
 console.log(`Redis was away for ${((backAt - awayAt) / 1_000).toFixed(0)} s`);
@@ -105,7 +109,7 @@ await load(PRESENT_MS);
 await Promise.all(inFlight);
 console.log(`the journal was empty ${((await drained) / 1_000).toFixed(1)} s after Redis was back`);
 
-const wanted = new Set([...accepted.keys()].filter((id) => !cancelled.has(id)));
+const wanted = new Set([...accepted].filter((id) => !cancelled.has(id)));
 const mailed = new Map<string, number>();
 let read = 0;
 function readMails(): void {

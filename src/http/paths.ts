@@ -1,5 +1,4 @@
 /* The routes as OpenAPI has them: what each takes, answers and refuses. */
-
 import { z } from "zod";
 import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject, ZodOpenApiResponseObject } from "zod-openapi";
 import { EVENT_EXAMPLE } from "../domain/example.ts";
