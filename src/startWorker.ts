@@ -18,7 +18,7 @@ import { startWorker, type Worker } from "./worker/worker.ts";
 /** @throws ConfigError, or an Error when the folder or the catcher's port is taken */
 export async function startWorkerRole(config: Config, host: Host): Promise<Running> {
   const { log } = host;
-  const lock = await ownDirectory(config.DATA_DIR, "worker");
+  const lock = await ownDirectory(config.DATA_DIR, "worker", log);
   const address = config.REDIS_URL ?? ({ kind: "unix", path: socketPathOf(config.DATA_DIR) } as const);
   const redis = openRedis(address, "worker", log);
   const catcher =
@@ -30,6 +30,8 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
   const outbox = openOutbox(config.DATA_DIR, log);
   const store = openStore(config, log);
   const rollbacks = openRollbackReader(config.DATA_DIR);
+  const render = createRenderer({ from: config.MAIL_FROM });
+  const mailer = createMailer({ smtpUrl, from: config.MAIL_FROM, maxConnections: config.CONCURRENCY });
   let stopping = false;
   const start = async (): Promise<Worker | undefined> => {
     while (!stopping) {
@@ -50,8 +52,8 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
             retryDelaysMs: config.RETRY_DELAYS,
             onUnknown: config.ON_UNKNOWN,
           },
-          render: createRenderer({ from: config.MAIL_FROM }),
-          mailer: createMailer({ smtpUrl, from: config.MAIL_FROM, maxConnections: config.CONCURRENCY }),
+          render,
+          mailer,
           booking: { store, delaysMs: config.CHECK_BACKS, maxAsks: config.BOOKING_MAX_ASKS },
           outbox,
           isRolledBack: rollbacks.isRolledBack,

@@ -43,7 +43,7 @@ const real = createIngress(redis, {
 });
 
 const queues = createQueues(redis, 1);
-const metrics = createMetrics(queues, () => ({ depth: 0, bytes: 0, rejected: 0, oldestAt: undefined }));
+const metrics = createMetrics(queues, () => ({ depth: 0, bytes: 0, full: false, rejected: 0, oldestAt: undefined }));
 const app = createApp({
   ingress: metrics.counted(variant === "enqueue" ? real : instant),
   messages: createMessages(redis, 1),

@@ -80,6 +80,7 @@ export function withCircuit(store: BookingStore, settings: CircuitSettings): Boo
         probing = false;
       }
     },
+    isAway: isOpen,
     close: () => store.close(),
   };
 }

@@ -11,5 +11,7 @@ export type BookingStatus =
 export interface BookingStore {
   /** Never throws. */
   statusOf(bookingId: string): Promise<BookingStatus>;
+  /** It could not tell for several bookings in a row, and has not answered since. */
+  isAway?(): boolean;
   close(): Promise<void>;
 }

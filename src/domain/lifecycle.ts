@@ -12,10 +12,12 @@
  *                                        ├── promote ── UNKNOWN, to be resent ◀┘ │
  *                                        └── replay ─── UNKNOWN, held ◀──────────┘, DEAD
  *
+ *   With no delay, enqueue and commit go straight to QUEUED; an event that was rolled back before goes to CANCELLED.
  *   rollback: any state but SENDING and SENT -> CANCELLED.   cancel: SENDING -> CANCELLED, nothing was said yet.
  *   drop: DEAD or a held UNKNOWN -> CANCELLED.   reclaim buries what has no retries left.
  *   attest: QUEUED, SCHEDULED, DEFERRED, UNKNOWN or DEAD -> SENT: the relay took an attempt whose owner was lost.
  *   A message that is rolled back while SENDING is CANCELLED when its attempt ends in anything but SENT.
+ *   BOUNCED is for the relay's later reports, which nothing reads yet.
  *   SENT and CANCELLED expire after the retention; DEAD and what is held stay until somebody decides.
  */
 export const STATES = [

@@ -78,7 +78,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     const written =
       first === undefined
         ? await keep({ kind: "post", eventId: event.id, bodyHash, json, at })
-        : await journal.flushed();
+        : await journal.written(first);
     if (!written) return { kind: "unavailable", reason: FULL };
     return {
       kind: "accepted",
@@ -91,8 +91,13 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
   }
 
   async function journalDecision(kind: "commit" | "rollback", eventId: string) {
-    const known = journal.find(eventId).some((entry) => entry.kind === kind);
-    const kept = known ? await journal.flushed() : await keep({ kind, eventId, bodyHash: "", json: "", at: now() });
+    // A commit that came before its event comes to nothing: only what follows the last post counts.
+    const entries = journal.find(eventId);
+    const since = entries.slice(entries.findLastIndex((entry) => entry.kind === "post") + 1);
+    const known = since.find((entry) => entry.kind === kind);
+    const kept = known
+      ? await journal.written(known)
+      : await keep({ kind, eventId, bodyHash: "", json: "", at: now() });
     if (!kept) return { kind: "unavailable", reason: FULL } as const;
     return { kind: "journaled", messageId: messageIdOf(eventId) } as const;
   }
@@ -104,8 +109,8 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     for (let failures = 0; !stopped; ) {
       const entries = journal.oldest(DRAIN_BATCH);
       if (entries.length === 0) break;
-      const done = await takeOver(entries);
-      if (done.length > 0) away = false;
+      const { done, there } = await takeOver(entries);
+      if (there) away = false;
       if (done.length > 0 && attempted("be shortened", () => journal.remove(done))) {
         drained += done.length;
         failures = 0;
@@ -131,24 +136,32 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     }
   }
 
-  /** As far as it goes, in order. Posts that follow each other travel together. */
-  async function takeOver(entries: readonly KeptEntry[]): Promise<KeptEntry[]> {
+  /**
+   * As far as it goes, each event in order. Posts that follow each other travel together. One that finds the backlog
+   * full keeps back its own event alone: what is behind it may be the rollback that makes room.
+   */
+  async function takeOver(entries: readonly KeptEntry[]): Promise<{ done: KeptEntry[]; there: boolean }> {
     const done: KeptEntry[] = [];
+    const keptBack = new Set<string>();
+    let there = false;
     for (let i = 0; i < entries.length; ) {
       const run = [entries[i] as KeptEntry];
       while (run[0]?.kind === "post" && entries[i + run.length]?.kind === "post") {
         run.push(entries[i + run.length] as KeptEntry);
       }
-      const taken = await Promise.all(run.map(takeOverOne));
-      done.push(...run.filter((_, n) => taken[n] === true));
-      if (taken.includes(false)) break;
       i += run.length;
+      const free = run.filter(({ eventId }) => !keptBack.has(eventId));
+      const taken = await Promise.all(free.map(takeOverOne));
+      done.push(...free.filter((_, n) => taken[n] === "done"));
+      there ||= taken.some((one) => one !== "away");
+      if (taken.includes("away")) break;
+      for (const [n, { eventId }] of free.entries()) if (taken[n] === "full") keptBack.add(eventId);
     }
-    return done;
+    return { done, there };
   }
 
-  /** True when the entry is dealt with; an entry that was put aside is not in the journal's way any more. */
-  async function takeOverOne(entry: KeptEntry): Promise<boolean> {
+  /** An entry that was put aside is not in the journal's way any more, so the round ends and begins anew. */
+  async function takeOverOne(entry: KeptEntry): Promise<"done" | "full" | "away"> {
     const { eventId, kind } = entry;
     try {
       const answer = await (kind === "post"
@@ -156,15 +169,16 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
         : kind === "commit"
           ? inner.commit(eventId)
           : inner.rollback(eventId));
-      if (answer.kind === "unavailable" || answer.kind === "full") return false;
+      if (answer.kind === "unavailable") return "away";
+      if (answer.kind === "full") return "full";
       if (answer.kind === "conflict" || answer.kind === "not_found") {
         log.warn({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
       }
-      return true;
+      return "done";
     } catch (error) {
       log.error({ err: error, eventId, kind }, "journal entry put aside, it cannot be taken over");
       attempted("put an entry aside", () => journal.reject(entry));
-      return false;
+      return "away";
     }
   }
 

@@ -4,10 +4,10 @@
  * cut off when the file is opened. What arrives in one turn of the event loop shares one transaction, so one
  * sync. A file that is damaged is kept beside, said in the log, and a new one begun.
  */
-import { Database, type Statement } from "bun:sqlite";
-import { existsSync, renameSync } from "node:fs";
+import type { Statement } from "bun:sqlite";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { openDatabase } from "./database.ts";
 
 export interface Entry {
   kind: "post" | "commit" | "rollback";
@@ -30,8 +30,8 @@ export interface Journal {
   append(entry: Entry): Promise<boolean>;
   /** What is kept or being written for an event, in the order it came. */
   find(eventId: string): Entry[];
-  /** Resolves when what is being written now is on the disk: true, or false when it is not. */
-  flushed(): Promise<boolean>;
+  /** Of an entry that was found: true when it is on the disk, false when it could not be written. */
+  written(entry: Entry): Promise<boolean>;
   oldest(limit: number): KeptEntry[];
   remove(entries: readonly KeptEntry[]): void;
   /** Puts an entry aside that can never be taken over; it stays in the file for a person. */
@@ -43,6 +43,8 @@ export interface Journal {
 export interface JournalStats {
   depth: number;
   bytes: number;
+  /** There was no room for the last entry, and nothing was taken out since. */
+  full: boolean;
   /** Epoch ms; undefined when it is empty. */
   oldestAt: number | undefined;
   /** Entries put aside. */
@@ -69,7 +71,10 @@ export function journalFile(directory: string): string {
 
 /** @param maxBytes of the entries' texts and overhead */
 export function openJournal(directory: string, maxBytes: number, log: Logger): Journal {
-  const database = openDatabase(journalFile(directory), log);
+  const database = openDatabase(
+    { path: journalFile(directory), name: "journal", schema: SCHEMA, probe: "SELECT count(*) FROM entries" },
+    log,
+  );
   const insert = database.prepare("INSERT INTO entries (kind, eventId, bodyHash, json, at) VALUES (?, ?, ?, ?, ?)");
   const byEvent: Statement<KeptEntry, [string]> = database.prepare(
     "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE eventId = ? AND NOT rejected ORDER BY seq",
@@ -81,11 +86,12 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   const { depth: kept, ...sums } = database
     .query(
       `SELECT count(*) - coalesce(sum(rejected), 0) AS depth, coalesce(sum(rejected), 0) AS rejected,
-         coalesce(sum(length(eventId) + length(json) + ${ENTRY_OVERHEAD_BYTES}), 0) AS bytes FROM entries`,
+         coalesce(sum(length(CAST(eventId AS BLOB)) + length(CAST(json AS BLOB)) + ${ENTRY_OVERHEAD_BYTES}), 0) AS bytes FROM entries`,
     )
     .get() as { depth: number; rejected: number; bytes: number };
   let depth = kept;
   let { rejected, bytes } = sums;
+  let full = false;
   let waiting: { entry: Entry; resolve: (written: boolean) => void; written: Promise<boolean> }[] = [];
 
   function flush(): void {
@@ -98,6 +104,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       room -= size;
       return true;
     });
+    full = fits.includes(false);
     const written = write(batch.filter((_, i) => fits[i]).map(({ entry }) => entry));
     batch.forEach(({ resolve }, i) => {
       resolve(written && fits[i] === true);
@@ -129,15 +136,13 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       const coming = waiting.filter(({ entry }) => entry.eventId === eventId).map(({ entry }) => entry);
       return depth === 0 ? coming : [...byEvent.all(eventId), ...coming];
     },
-    flushed() {
-      const last = waiting.at(-1);
-      return last === undefined ? Promise.resolve(true) : last.written;
-    },
+    written: (entry) => waiting.find((one) => one.entry === entry)?.written ?? Promise.resolve(true),
     oldest: (limit) => (depth === 0 ? [] : first.all(limit)),
     remove(entries) {
       database.transaction(() => {
         for (const { seq } of entries) drop.run(seq);
       })();
+      full = false;
       depth -= entries.length;
       bytes -= entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
     },
@@ -146,41 +151,17 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       depth -= 1;
       rejected += 1;
     },
-    stats: () => ({ depth, bytes, rejected, oldestAt: depth === 0 ? undefined : first.get(1)?.at }),
+    stats: () => ({
+      depth,
+      bytes,
+      full: full || maxBytes === 0,
+      rejected,
+      oldestAt: depth === 0 ? undefined : first.get(1)?.at,
+    }),
     close: () => database.close(),
   };
 }
 
 function sizeOf(entry: Entry): number {
-  return entry.eventId.length + entry.json.length + ENTRY_OVERHEAD_BYTES;
-}
-
-const DAMAGED = /^SQLITE_(?:NOTADB|CORRUPT)/;
-
-function openDatabase(file: string, log: Logger): Database {
-  try {
-    return open(file);
-  } catch (error) {
-    // Anything else, a full disk say, passes: the journal is good, and must not be left for it.
-    if (!DAMAGED.test(String((error as { code?: unknown }).code))) throw error;
-    const aside = `${file}.unreadable-${Date.now()}`;
-    log.error({ err: error, keptAs: aside }, "journal cannot be read, a new one is begun");
-    // With its WAL, which holds the newest entries: SQLite deletes one that it finds beside a new file.
-    for (const part of ["-wal", "-shm", ""]) {
-      if (existsSync(`${file}${part}`)) renameSync(`${file}${part}`, `${aside}${part}`);
-    }
-    return open(file);
-  }
-}
-
-function open(file: string): Database {
-  const database = new Database(file, { create: true, strict: true });
-  try {
-    database.run(SCHEMA);
-    database.query("SELECT count(*) FROM entries").get();
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
+  return Buffer.byteLength(entry.eventId) + Buffer.byteLength(entry.json) + ENTRY_OVERHEAD_BYTES;
 }

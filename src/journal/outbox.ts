@@ -5,9 +5,10 @@
  * One row for a batch, which is removed with the next one when it is settled. A fact that is settled twice meets
  * the fence of its script and does no harm.
  */
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { openDatabase } from "./database.ts";
 
 interface SentFact {
   tag: string;
@@ -19,7 +20,7 @@ interface SentFact {
   reply: string;
 }
 
-interface Batch {
+export interface Batch {
   /** Undefined: the disk could not take it. */
   id: number | undefined;
   facts: readonly SentFact[];
@@ -38,7 +39,7 @@ export interface Outbox {
 }
 
 export function openOutbox(directory: string, log: Logger): Outbox {
-  const database = openDatabase(join(directory, "outbox.sqlite"), log);
+  const database = openFile(directory, log);
   const insert = database.prepare("INSERT INTO batches (facts) VALUES (?)");
   const remove = database.prepare("DELETE FROM batches WHERE id = ?");
   let settled: number[] = [];
@@ -105,17 +106,13 @@ const SCHEMA = `
 `;
 
 /** A disk without room must not keep the mail back: then the facts are in memory, which is said. */
-function openDatabase(file: string, log: Logger): Database {
+function openFile(directory: string, log: Logger): Database {
+  const probe = "SELECT sum(length(facts)) FROM batches";
+  const file = { path: join(directory, "outbox.sqlite"), name: "outbox", schema: SCHEMA, probe };
   try {
-    return open(file);
+    return openDatabase(file, log);
   } catch (error) {
     log.error({ err: error }, "outbox cannot be opened: what a kill -9 interrupts may be sent twice");
-    return open(":memory:");
+    return openDatabase({ ...file, path: ":memory:" }, log);
   }
-}
-
-function open(file: string): Database {
-  const database = new Database(file, { create: true, strict: true });
-  database.run(SCHEMA);
-  return database;
 }

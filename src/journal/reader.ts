@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { journalFile } from "./journal.ts";
 
 export interface RollbackReader {
-  /** Was this event rolled back while Redis was away, and is Redis not told yet? */
+  /** Was this event rolled back while Redis was away, and is Redis not told yet? Throws when that cannot be read. */
   isRolledBack(eventId: string): boolean;
   close(): void;
 }
@@ -12,19 +12,26 @@ export interface RollbackReader {
 /** Nothing is rolled back as long as there is no journal: the service may be on another machine. */
 export function openRollbackReader(directory: string): RollbackReader {
   const file = journalFile(directory);
-  let database: Database | undefined;
-  let statement: Statement<unknown, [string]> | undefined;
+  let open: { database: Database; statement: Statement<unknown, [string]> } | undefined;
 
-  function prepared(): Statement<unknown, [string]> | undefined {
-    if (statement === undefined && existsSync(file)) {
-      database = new Database(file, { readonly: true });
-      statement = database.prepare("SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? LIMIT 1");
+  function opened(): typeof open {
+    if (open !== undefined || !existsSync(file)) return open;
+    const database = new Database(file, { readonly: true });
+    try {
+      const statement: Statement<unknown, [string]> = database.prepare(
+        "SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? AND NOT rejected LIMIT 1",
+      );
+      open = { database, statement };
+      return open;
+    } catch (error) {
+      database.close();
+      if (String(error).includes("no such table")) return undefined; // it is being made
+      throw error;
     }
-    return statement;
   }
 
   return {
-    isRolledBack: (eventId) => prepared()?.get(eventId) != null,
-    close: () => database?.close(),
+    isRolledBack: (eventId) => opened()?.statement.get(eventId) != null,
+    close: () => open?.database.close(),
   };
 }

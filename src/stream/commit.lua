@@ -11,8 +11,9 @@ if m[1] ~= 'held' then return { 'committed', id, m[1], m[2] } end
 local delay = tonumber(m[3])
 local state = delay > 0 and 'scheduled' or 'queued'
 redis.call('ZREM', HELD, id)
-if delay > 0 then redis.call('ZADD', DUE, AT + delay, id) else enqueue(m[4], id) end
-move(id, 'held', state, '', 'committed', m[5], { 'd', AT + delay })
+local fields = { 'd', AT + delay }
+if delay > 0 then redis.call('ZADD', DUE, AT + delay, id) else fields[3], fields[4] = 'q', enqueue(m[4], id) end
+move(id, 'held', state, '', 'committed', m[5], fields)
 redis.call('HDEL', MESSAGE .. id, 'h', 'w')
 finish()
 return { 'committed', id, state, AT + delay }

@@ -52,7 +52,7 @@ export type RedisAddress =
 export function parseRedisUrl(text: string): RedisAddress | undefined {
   const path = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { kind: "unix", path };
-  if (/^rediss?:\/\//.test(text)) return URL.canParse(text) ? { kind: "single", url: text } : undefined;
+  if (/^rediss?:\/\//.test(text)) return hasDatabase(text) ? { kind: "single", url: text } : undefined;
   const many = /^redis\+(sentinel|cluster):\/\/(?:([^:@/]*):([^@/]*)@)?([^/@]+)(?:\/([^/]+))?$/.exec(text);
   if (many === null) return undefined;
   const [, kind, username, password, list, name] = many;
@@ -65,6 +65,11 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   };
   if (kind === "cluster") return name === undefined ? { kind, ...address } : undefined;
   return name === undefined ? undefined : { kind: "sentinel", name, ...address };
+}
+
+/** Its path is empty, or a database from 0 to 999: Redis has 16 unless it was told to have more. */
+function hasDatabase(url: string): boolean {
+  return URL.canParse(url) && /^\/?\d{0,3}$/.test(new URL(url).pathname);
 }
 
 /**

@@ -1,5 +1,6 @@
 /* Dead letters: listed, replayed and dropped by people. */
 import type { Redis } from "ioredis";
+import type { Logger } from "pino";
 import type { Message } from "../domain/lifecycle.ts";
 import dropSource from "./drop.lua" with { type: "text" };
 import { bucketOf, key, tagOf } from "./keys.ts";
@@ -15,7 +16,7 @@ const dropScript = script("drop", dropSource, " flags=allow-oom");
 /** A page gives up looking for a fingerprint after so many entries and returns what it has, with a cursor. */
 const SCAN = 1_000;
 
-export function createDeadLetters(redis: Redis, partitions: number, retentionMs: number): DeadLetters {
+export function createDeadLetters(redis: Redis, partitions: number, retentionMs: number, log?: Logger): DeadLetters {
   const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
 
   /** An entry that named no message was laid out under its own id, in whichever partition it was. */
@@ -48,6 +49,7 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
       const edited = edit.recipient === undefined ? "" : await editedEvent(redis, tag, messageId, edit.recipient);
       const bucket = edit.recipient === undefined ? "" : bucketOf("recipient", edit.recipient);
       const result = await replayScript(redis, tag, [messageId, edited, bucket]);
+      if (result === "replayed") log?.info({ messageId, edited: edited !== "" }, "message replayed");
       if (result !== "not_found") return result as "replayed" | "not_dead";
     }
     return "not_found";
@@ -56,6 +58,7 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
   async function drop(messageId: string) {
     for (const tag of tagsOf(messageId)) {
       const result = await dropScript(redis, tag, [messageId, retentionMs]);
+      if (result === "dropped") log?.info({ messageId }, "message dropped");
       if (result !== "not_found") return result as "dropped" | "not_dead";
     }
     return "not_found";

@@ -73,8 +73,11 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
   let child: Bun.Subprocess<"pipe", "pipe", "pipe"> | undefined;
   let failures = 0;
 
+  let cleared = endLeftover(path, () => stopping, log);
   async function run(): Promise<void> {
-    for (; !stopping; await endLeftover(path, log)) {
+    for (; ; cleared = endLeftover(path, () => stopping, log)) {
+      await cleared;
+      if (stopping) return;
       child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
         stdin: "pipe",
         stdout: "pipe",
@@ -93,9 +96,9 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
     }
   }
 
-  await endLeftover(path, log);
   const running = run();
-  if (await answered(path, () => failures)) log.info({ socket: path }, "redis started");
+  const isClear = await Promise.race([cleared.then(() => true), Bun.sleep(START_WAIT_MS).then(() => false)]);
+  if (isClear && (await answered(path, () => failures))) log.info({ socket: path }, "redis started");
   else log.error({ failures }, "redis does not answer yet, the service starts without it");
   return {
     address: { kind: "unix", path },
@@ -111,29 +114,43 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
 
 async function answered(path: string, failures: () => number): Promise<boolean> {
   for (const deadline = performance.now() + START_WAIT_MS; performance.now() < deadline; await Bun.sleep(20)) {
-    if ((await ask(path, (redis) => redis.ping())) === "PONG") return true;
+    if ((await ask(path, (redis) => redis.ping())).value === "PONG") return true;
     if (failures() >= 3) break;
   }
   return false;
 }
 
-async function endLeftover(path: string, log: Logger): Promise<void> {
-  const pid = /process_id:(\d+)/.exec((await ask(path, (redis) => redis.info("server"))) ?? "")?.[1];
-  if (pid === undefined) return;
-  log.warn({ pid: Number(pid) }, "redis was left over by an earlier service, shutting it down");
-  await ask(path, (redis) => redis.shutdown("NOSAVE")); // the AOF has everything
-  while ((await ask(path, (redis) => redis.ping())) !== undefined) await Bun.sleep(20);
+/** Two servers must never write one AOF: one that does not answer is waited for. */
+async function endLeftover(path: string, stopping: () => boolean, log: Logger): Promise<void> {
+  for (let told = false; !stopping(); await Bun.sleep(20)) {
+    const { present, value: info } = await ask(path, (redis) => redis.info("server"));
+    if (!present) return;
+    const pid = Number(/process_id:(\d+)/.exec(info ?? "")?.[1]);
+    if (!told && info === undefined) log.error("redis was left over by an earlier service and does not answer");
+    else if (!told) log.warn({ pid }, "redis was left over by an earlier service, shutting it down");
+    told = true;
+    if (info !== undefined) await ask(path, (redis) => redis.shutdown("NOSAVE")); // the AOF has everything
+  }
 }
 
-/** One question on a connection of its own; undefined when nobody answers it. */
-async function ask<T>(path: string, question: (redis: Redis) => Promise<T>): Promise<T | undefined> {
-  const redis = new Redis({ path, protocol: 2, lazyConnect: true, retryStrategy: () => null, commandTimeout: 5_000 });
-  redis.on("error", () => {});
+/** One question on a connection of its own. Nobody is present where there is no socket, or nobody listens on it. */
+async function ask<T>(path: string, question: (redis: Redis) => Promise<T>): Promise<{ present: boolean; value?: T }> {
+  const redis = new Redis({
+    path,
+    protocol: 2,
+    lazyConnect: true,
+    retryStrategy: () => null,
+    commandTimeout: 5_000,
+  });
+  let present = true;
+  redis.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ECONNREFUSED") present = false;
+  });
   try {
     await redis.connect();
-    return await question(redis);
+    return { present, value: await question(redis) };
   } catch {
-    return undefined;
+    return { present };
   } finally {
     redis.disconnect();
   }

@@ -5,6 +5,7 @@
   Returns 4 for each event: 'new' | 'duplicate' | 'conflict' | 'full', message id, state, due (epoch ms).
   Fence: the body hash and the dedup window in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
+  While its mail is owed an event makes no other message, however long ago it was posted.
   The message id comes from the event id. An event that is posted again after its dedup window, while the first
   message can still be looked up, makes a message with a number behind that id; the first one's hash says which. ]]
 local ttl = tonumber(ARGV[1])
@@ -27,25 +28,26 @@ local function next_generation(first)
   return id
 end
 
---[[ The first message's hash answers for its event as long as the window of the latest one lasts. ]]
+--[[ The first message's hash answers for its event as long as the latest one is kept: expire() sees to both. ]]
 local function point(first, id, hash)
   redis.call('HSET', MESSAGE .. first, 'c', hash, 'v', window_end, 'g', id)
-  local left = redis.call('PTTL', MESSAGE .. first)
-  if left >= 0 and left < ttl then redis.call('PEXPIRE', MESSAGE .. first, ttl) end
+  redis.call('PERSIST', MESSAGE .. first)
 end
+
+local ENDED = { sent = true, bounced = true, cancelled = true }
 
 for i = 4, #ARGV, 9 do
   local first, event_id, hash, rank = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local delay, check = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
   local m = redis.call('HMGET', MESSAGE .. first, 'c', 'v', 'g', 's', 'd')
   local rolled_back = m[1] == '-'
-  if m[1] and not rolled_back and tonumber(m[2]) > AT then
-    local known = m[3] or first
+  local known, state, due = m[3] or first, m[4], m[5]
+  if m[3] then state, due = unpack(redis.call('HMGET', MESSAGE .. known, 's', 'd')) end
+  if m[1] and not rolled_back and (tonumber(m[2]) > AT or state and not ENDED[state]) then
     if m[1] ~= hash then
       answer('conflict', known, '', 0)
     else
-      if m[3] then m[4], m[5] = unpack(redis.call('HMGET', MESSAGE .. known, 's', 'd')) end
-      answer('duplicate', known, m[4] or 'unknown', m[5] or 0)
+      answer('duplicate', known, state or 'unknown', due or 0)
     end
   elseif room <= 0 then
     answer('full', '', '', 0)
@@ -53,10 +55,13 @@ for i = 4, #ARGV, 9 do
     room = room - 1
     local id = m[4] and next_generation(first) or first
     local held = check >= 0
-    local due = string.format('%.0f', AT + (held and check or delay))
-    local state = held and 'held' or delay > 0 and 'scheduled' or 'queued'
+    due = string.format('%.0f', AT + (held and check or delay))
+    state = held and 'held' or delay > 0 and 'scheduled' or 'queued'
     redis.call('RPUSH', FIND .. ARGV[i + 6], id)
     redis.call('RPUSH', FIND .. ARGV[i + 7], id)
+    local fields = { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
+    local function also(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
+    if held then also('h', delay) end
     if rolled_back then
       -- It goes nowhere.
     elseif held then
@@ -64,11 +69,8 @@ for i = 4, #ARGV, 9 do
     elseif delay > 0 then
       redis.call('ZADD', DUE, due, id)
     else
-      enqueue(rank, id)
+      also('q', enqueue(rank, id))
     end
-    local fields =
-      { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
-    if held then fields[15], fields[16] = 'h', delay end
     local l = move(id, nil, state, '', 'posted', nil, fields)
     if id ~= first then point(first, id, hash) end
     if rolled_back then

@@ -10,11 +10,14 @@ import type { Feed, Transition } from "./store.ts";
 
 const PAGE = 500;
 const RETRY_MS = 100;
+/** From the entries on that come next; never part of a position that is given out. */
+const NOW = "$";
 const POSITION = /^(\d{1,16})-(\d{1,16})(?:\.(\d{1,5}))?$/;
 
 /**
  * A position has for each partition, joined by commas, the id of an entry that is done with, or `<id>.<n>`: of this
- * entry the first n transitions are.
+ * entry the first n transitions are. Who follows from now on sees nothing before every partition's last entry is
+ * known, so that every position can be gone on from.
  */
 export function createFeed(openBlocking: () => Redis, partitions: number): Feed {
   const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
@@ -22,10 +25,18 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
   return {
     follow(since, on) {
       const positions = positionsOf(since);
+      const begin = Promise.withResolvers<void>();
       const readers = tags.map((tag, partition) =>
-        startReader(openBlocking(), key.feed(tag), positions[partition] ?? "$", (position, transition) => {
-          positions[partition] = position;
-          on({ id: positions.join(","), ...transition });
+        startReader(openBlocking(), key.feed(tag), positions[partition] ?? NOW, {
+          began(position) {
+            positions[partition] = position;
+            if (!positions.includes(NOW)) begin.resolve();
+            return begin.promise;
+          },
+          on(position, transition) {
+            positions[partition] = position;
+            on({ id: positions.join(","), ...transition });
+          },
         }),
       );
       return () => {
@@ -37,17 +48,18 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
   function positionsOf(since: string | undefined): string[] {
     const given = since?.split(",") ?? [];
     const valid = given.length === partitions && given.every((id) => POSITION.test(id));
-    return valid ? given : tags.map(() => "$");
+    return valid ? given : tags.map(() => NOW);
   }
 }
 
+interface Reading {
+  /** Called with where it begins, once that is known; it reads when this resolves. */
+  began(position: string): Promise<void>;
+  on(position: string, transition: Omit<Transition, "id">): void;
+}
+
 /** Goes on from where it was whatever happens to Redis, until the returned function is called. */
-function startReader(
-  redis: Redis,
-  stream: string,
-  since: string,
-  on: (position: string, transition: Omit<Transition, "id">) => void,
-): () => void {
+function startReader(redis: Redis, stream: string, since: string, reading: Reading): () => void {
   redis.on("error", () => {}); // it connects again; the follower sees nothing meanwhile
   const [, ms, seq, done] = POSITION.exec(since) ?? [];
   const whole = done === undefined;
@@ -56,14 +68,17 @@ function startReader(
   let stopped = false;
 
   async function read(): Promise<void> {
-    if (after === "$") after = (await redis.xrevrange(stream, "+", "-", "COUNT", 1))[0]?.[0] ?? "0-0";
+    if (after === NOW) {
+      after = (await redis.xrevrange(stream, "+", "-", "COUNT", 1))[0]?.[0] ?? "0-0";
+      await reading.began(after);
+    }
     const reply = await redis.xread("COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", stream, after);
     for (const [entryId, fields] of reply?.[0]?.[1] ?? []) {
       const transitions = transitionsOf(entryId, fields);
       const begin = !whole && entryId === `${ms}-${seq}` ? skipped : 0;
       for (let i = begin; i < transitions.length; i++) {
         const position = i + 1 === transitions.length ? entryId : `${entryId}.${i + 1}`;
-        on(position, transitions[i] as Omit<Transition, "id">);
+        reading.on(position, transitions[i] as Omit<Transition, "id">);
       }
       after = entryId;
       skipped = 0;

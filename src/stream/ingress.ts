@@ -20,7 +20,7 @@ const enqueue = script("enqueue", source);
 /** Events in one script call. Small enough that Redis works on one while the next is put together. */
 const MAX_CALL = 32;
 
-/** Calls under way at once: one that Redis works on, one that waits for it. What comes meanwhile goes in the next. */
+/** Calls under way at once in a partition: one that Redis works on, one that waits for it. What comes meanwhile goes in the next. */
 const MAX_CALLS = 2;
 
 export interface IngressOptions {
@@ -45,18 +45,22 @@ interface Waiting {
 }
 
 export function createIngress(redis: Redis, options: IngressOptions): Ingress {
-  const waiting: Waiting[][] = [];
-  let calls = 0;
+  const queues = Array.from({ length: options.partitions }, () => ({ waiting: [] as Waiting[], calls: 0 }));
 
-  function flush(): void {
-    for (let partition = 0; partition < waiting.length; partition++) {
-      const queue = waiting[partition] ?? [];
-      while (queue.length > 0 && calls < MAX_CALLS) void send(partition, queue.splice(0, MAX_CALL));
+  function flush(partition: number): void {
+    const queue = queues[partition];
+    if (queue === undefined) return;
+    while (queue.waiting.length > 0 && queue.calls < MAX_CALLS) {
+      void send(partition, queue, queue.waiting.splice(0, MAX_CALL));
     }
   }
 
-  async function send(partition: number, batch: Waiting[]): Promise<void> {
-    calls += 1;
+  async function send(
+    partition: number,
+    queue: { waiting: Waiting[]; calls: number },
+    batch: Waiting[],
+  ): Promise<void> {
+    queue.calls += 1;
     try {
       const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
       for (const posted of batch) addArguments(args, posted, partition, options);
@@ -72,21 +76,21 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       });
     } catch (error) {
       // Those behind would only wait as long for the same answer.
-      if (error instanceof RedisAway) refuse([...batch, ...waiting.splice(0).flat()], error.message);
+      if (error instanceof RedisAway) refuse([...batch, ...queue.waiting.splice(0)], error.message);
       else for (const { reject } of batch) reject(error);
     } finally {
-      calls -= 1;
-      flush();
+      queue.calls -= 1;
+      flush(partition);
     }
   }
 
   return {
     post(event, acceptedAt) {
       return new Promise((resolve, reject) => {
-        if (waiting.every((queue) => queue.length === 0)) setImmediate(flush);
         const partition = partitionOf(event.id, options.partitions);
-        while (waiting.length <= partition) waiting.push([]);
-        waiting[partition]?.push({ event, acceptedAt, resolve, reject });
+        const { waiting } = queues[partition] as { waiting: Waiting[] };
+        if (waiting.length === 0) setImmediate(flush, partition);
+        waiting.push({ event, acceptedAt, resolve, reject });
       });
     },
     async commit(eventId) {

@@ -59,12 +59,12 @@ export async function reclaim(
   for (;;) {
     const [of, except] = "of" in whose ? [whose.of, ""] : ["", whose.except];
     const args = [of, minIdleMs, policy.maxRetries, policy.onUnknown, RECLAIM_LIMIT, except];
-    const reply = (await reclaimScript(redis, tag, args)) as string[];
+    const [found, ...reply] = (await reclaimScript(redis, tag, args)) as [number, ...string[]];
     for (let i = 0; i < reply.length; i += 6) {
       const [messageId, eventId, attempt, owner, entryId, fate] = reply.slice(i, i + 6) as Row;
       all.push({ messageId, eventId, attempt: Number(attempt), owner, entryId, fate });
     }
-    if (reply.length < RECLAIM_LIMIT * 6) return all;
+    if (found < RECLAIM_LIMIT) return all;
   }
 }
 

@@ -26,6 +26,11 @@ export function messageIdOf(eventId: string, partition: number): string {
   return `msg_${text}${partition.toString(16).padStart(2, "0")}`;
 }
 
+/** The id that the event of this message gives: its own, without the number of a later message of the event. */
+export function firstMessageId(messageId: string): string {
+  return messageId.replace(/\.\d+$/, "");
+}
+
 /** The partition that holds a message, or undefined when the id does not say it. */
 export function partitionOfMessage(messageId: string): number | undefined {
   const match = /^msg_[0-9a-hjkmnp-tv-z]{26}([0-9a-f]{2})(?:\.\d+)?$/.exec(messageId);

@@ -5,11 +5,18 @@ local AT = now()
 local AT_TEXT = string.format('%.0f', AT)
 local moved, removed, told = {}, {}, {}
 
+--[[ A timeline that grew without end (nobody decides, a store is away for days) loses its middle. ]]
+local MAX_TIMELINE = 16000
+local function shortened(l)
+  if #l <= MAX_TIMELINE then return l end
+  return string.match(string.sub(l, 1, MAX_TIMELINE / 4), '^(.*\n)') .. string.match(string.sub(l, -MAX_TIMELINE / 2), '\n(.*)$')
+end
+
 --[[ Writes one transition into the message's hash, the feed and the counters. `l` is the timeline so far,
   `fields` more pairs for the hash. Call `finish()` last: it writes what is written once for all of them. ]]
 local function move(id, from, to, attempt, reason, l, fields)
   local line = AT_TEXT .. '|' .. to .. '|' .. attempt .. '|' .. reason
-  if l then line = l .. '\n' .. line end
+  if l then line = shortened(l) .. '\n' .. line end
   redis.call('HSET', MESSAGE .. id, 's', to, 'l', line, unpack(fields))
   told[#told + 1] = id .. '|' .. to .. '|' .. attempt .. '|' .. reason
   if to == 'unknown' then redis.call('HSET', MESSAGE .. id, 'u', 1) end
@@ -28,8 +35,9 @@ local function finish()
   for name, count in pairs(moved) do redis.pcall('HINCRBY', COUNTS, name, count) end
 end
 
+--[[ Returns the entry's id, for the message's field q. ]]
 local function enqueue(rank, id)
-  redis.call('XADD', QUEUE[rank], '*', 'm', id)
+  return redis.call('XADD', QUEUE[rank], '*', 'm', id)
 end
 
 --[[ Takes an entry out of its stream and of the pending list, in `finish()`: no entry waits there for a retry. ]]
@@ -51,10 +59,21 @@ local function owned(id, consumer, entry)
   return m[3], m[4]
 end
 
+--[[ A message that has ended lives on for the retention, and with it the first one of its event, which points to it. ]]
+local function expire(id, retention)
+  redis.call('PEXPIRE', MESSAGE .. id, retention)
+  local first = string.match(id, '^(.*)%.%d+$')
+  if first then redis.call('PEXPIRE', MESSAGE .. first, retention) end
+end
+
 local function cancel(id, from, reason, l, retention)
+  if from == 'queued' then
+    local m = redis.call('HMGET', MESSAGE .. id, 'p', 'q')
+    if m[2] then remove(m[1], m[2]) end
+  end
   move(id, from, 'cancelled', '', reason, l, { 'o', '' })
   redis.call('HDEL', MESSAGE .. id, 'k')
-  redis.call('PEXPIRE', MESSAGE .. id, retention)
+  expire(id, retention)
 end
 
 --[[ An attempt of a message that was rolled back meanwhile has ended, and not in SENT: no other one follows.
@@ -83,5 +102,5 @@ end
 local function take_away(id, entry, fingerprint)
   redis.call('XDEL', DEAD, entry)
   if redis.call('HINCRBY', DEAD_GROUPS, fingerprint, -1) <= 0 then redis.call('HDEL', DEAD_GROUPS, fingerprint) end
-  redis.call('HDEL', MESSAGE .. id, 'x', 'r', 'f', 't')
+  redis.call('HDEL', MESSAGE .. id, 'x', 'r', 'f', 't', 'w')
 end

@@ -2,11 +2,11 @@
   KEYS[1] tag   ARGV[1] consumer whose entries these are ('': anyone's)   ARGV[2] idle for at least, ms
   ARGV[3] retries allowed   ARGV[4] 'resend' | 'hold'   ARGV[5] at most so many for each rank
   ARGV[6] consumer whose entries stay ('': none)
-  Returns 6 for each entry: message id, event id, attempt, owner, entry id,
+  Returns the most entries that were found for a rank, then 6 for each: message id, event id, attempt, owner, entry id,
     'resend' | 'hold' | 'dead' | 'cancelled' | 'deleted' (somebody took it out of its stream: nobody knows its message).
   Fence: the pending list's idle time, which heartbeat.lua sets back. The attempt was recorded, so it is spent:
   a message that kills its worker each time runs out of them and is buried. ]]
-local result = {}
+local result = { 0 }
 local function answer(id, event_id, attempt, owner, entry, fate)
   for _, v in ipairs({ id, event_id, attempt, owner, entry, fate }) do result[#result + 1] = v end
 end
@@ -20,6 +20,8 @@ local function reclaim(rank, entry, owner)
   local id = found[2][2] or ''
   local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i', 'k', 'o')
   remove(rank, entry)
+  -- It would be without an entry.
+  if m[1] == 'queued' then return redis.call('HSET', MESSAGE .. id, 'q', enqueue(rank, id)) end
   if m[1] ~= 'sending' or entry_of(m[7]) ~= entry then return end
 
   local reason = 'worker ' .. owner .. ' was lost during the attempt; the relay may have the mail'
@@ -30,9 +32,9 @@ local function reclaim(rank, entry, owner)
     return answer(id, m[5] or '', m[2], owner, entry, 'cancelled')
   end
   local fields = { 'o', '' }
-  if fate == 'resend' then enqueue(rank, id) else lay_out(id, reason, 'worker-lost', fields) end
+  if fate ~= 'resend' then lay_out(id, reason, 'worker-lost', fields) end
   local l = move(id, 'sending', 'unknown', m[2], reason, m[4], fields)
-  if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, {}) end
+  if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, { 'q', enqueue(rank, id) }) end
   if fate == 'dead' then move(id, 'unknown', 'dead', m[2], reason, l, {}) end
   answer(id, m[5] or '', m[2], owner, entry, fate)
 end
@@ -46,6 +48,7 @@ for rank = 0, 2 do
     if not string.find(pending.err, 'NOGROUP', 1, true) then return pending end
     pending = {}
   end
+  result[1] = math.max(result[1], #pending)
   for _, p in ipairs(pending) do
     if p[2] ~= ARGV[6] then reclaim(rank, p[1], p[2]) end
   end

@@ -9,9 +9,8 @@ if not m[2] or (m[1] ~= 'dead' and m[1] ~= 'unknown') then return 'not_dead' end
 if m[7] == '' and ARGV[2] == '' then return 'not_dead' end
 take_away(id, m[2], m[3])
 if ARGV[3] ~= '' then redis.call('RPUSH', FIND .. ARGV[3], id) end
-local fields = { 'b', m[4], 'd', AT }
-if ARGV[2] ~= '' then fields[5], fields[6] = 'e', ARGV[2] end
-enqueue(m[5], id)
+local fields = { 'b', m[4], 'd', AT, 'q', enqueue(m[5], id) }
+if ARGV[2] ~= '' then fields[7], fields[8] = 'e', ARGV[2] end
 move(id, m[1], 'queued', '', ARGV[2] ~= '' and 'replayed, edited' or 'replayed', m[6], fields)
 finish()
 return 'replayed'

@@ -2,7 +2,7 @@
   KEYS[1] tag   ARGV[1] consumer   ARGV[2] retention, ms
   then 5 for each message: rank, entry id, message id, attempt, what the relay said
   Returns for each 1, or 0: not the owner, nothing written.
-  Fence: owned(). After it the hash expires on its own; its idempotency key has its own lifetime. ]]
+  Fence: owned(). After it the hash expires on its own. ]]
 local result = {}
 for i = 3, #ARGV, 5 do
   local id, attempt = ARGV[i + 2], ARGV[i + 3]
@@ -11,7 +11,7 @@ for i = 3, #ARGV, 5 do
     remove(ARGV[i], ARGV[i + 1])
     move(id, 'sending', 'sent', attempt, ARGV[i + 4], l, { 'o', '' })
     if rolled_back then redis.call('HDEL', MESSAGE .. id, 'k') end
-    redis.call('PEXPIRE', MESSAGE .. id, ARGV[2])
+    expire(id, ARGV[2])
   end
   result[#result + 1] = l and 1 or 0
 end

@@ -32,7 +32,7 @@ local function hand_out(rank, entry, fields)
   local id = fields[1] == 'm' and fields[2] or ''
   local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'w', 'o')
   if m[1] == 'queued' then
-    local attempt = string.format('%d', tonumber(m[2]) + 1)
+    local attempt = string.format('%d', tonumber(m[2] or 0) + 1)
     move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', entry .. ' ' .. consumer })
     local n = #result
     result[n + 1], result[n + 2], result[n + 3] = rank, entry, id

@@ -14,7 +14,7 @@ export interface Claim {
   rank: string;
   entryId: string;
   messageId: string;
-  /** Number of this attempt, from 1. It is part of the fence. */
+  /** Number of this attempt, from 1. */
   attempt: number;
 }
 

@@ -6,10 +6,12 @@ import checkSource from "./check.lua" with { type: "text" };
 import commitSource from "./commit.lua" with { type: "text" };
 import rollbackSource from "./rollback.lua" with { type: "text" };
 import { script } from "./script.ts";
+import undecidedSource from "./undecided.lua" with { type: "text" };
 
 const commitScript = script("commit", commitSource, " flags=allow-oom");
 const rollbackScript = script("rollback", rollbackSource, " flags=allow-oom");
 const checkScript = script("check", checkSource, " flags=allow-oom");
+const undecidedScript = script("undecided", undecidedSource, " flags=allow-oom");
 
 /** HELD -> SCHEDULED | QUEUED. @param messageId the one that the event gives. Throws RedisAway. */
 export async function commit(redis: Redis, tag: string, messageId: string): Promise<Committed> {
@@ -56,4 +58,14 @@ export async function check(
     undecided.push({ messageId, eventId, asked: Number(asked), json });
   }
   return { undecided, nextMs: nextMs < 0 ? undefined : nextMs };
+}
+
+/** HELD -> HELD: the check-back brought no decision. `forPerson`: it was the last one. False: decided meanwhile. */
+export async function leaveUndecided(
+  redis: Redis,
+  tag: string,
+  { messageId, asked }: Undecided,
+  forPerson: boolean,
+): Promise<boolean> {
+  return (await undecidedScript(redis, tag, [messageId, asked, forPerson ? 1 : 0])) === 1;
 }

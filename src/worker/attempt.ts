@@ -30,8 +30,10 @@ export interface AttemptDeps {
   circuit: Circuit;
   policy: RetryPolicy;
   booking: BookingPolicy;
-  /** A rollback that Redis has not been told yet. */
+  /** A rollback that Redis has not been told yet. Throws when nobody can say. */
   isRolledBack: (eventId: string) => boolean;
+  /** Aborted when the worker stops: what has not been handed to the relay is given back. */
+  stopping: AbortSignal;
   /** Jitter, in [0, 1). */
   random: () => number;
 }
@@ -39,9 +41,8 @@ export interface AttemptDeps {
 /** @param event what the entry's message holds; undefined when it cannot be read */
 export async function attempt(taken: Taken, event: Event | undefined, deps: AttemptDeps): Promise<Settlement> {
   if (event === undefined) return { kind: "dead", reason: "the stored event cannot be read" };
-  if (deps.isRolledBack(event.id)) return { kind: "cancelled", reason: "rolled back while Redis was away" };
   const nth = taken.attempt - taken.attemptsBefore;
-  const objection = nth === 1 ? await askStore(taken, event, deps.booking) : undefined;
+  const objection = (await askStore(taken, event, deps)) ?? askJournal(event, deps);
   if (objection !== undefined) return objection;
   let mail: Mail;
   try {
@@ -52,21 +53,51 @@ export async function attempt(taken: Taken, event: Event | undefined, deps: Atte
   const delivery = await deps.mailer.send(mail);
   switch (delivery.kind) {
     case "sent":
-      deps.circuit.answered();
+      deps.circuit.answered(taken.messageId);
       return { kind: "sent", reply: delivery.reply };
     case "failed":
-      deps.circuit.answered();
+      deps.circuit.answered(taken.messageId);
       return decide(nth, delivery.failure, deps.policy, deps.random());
     case "relay_fault":
+      if (delivery.suspect && deps.circuit.blames(taken.messageId))
+        return decide(nth, { kind: "transient", reason: delivery.reason }, deps.policy, deps.random());
+      if (!delivery.suspect) deps.circuit.clears(taken.messageId);
       deps.circuit.fault(delivery.reason);
       return { kind: "released", reason: delivery.reason };
   }
 }
 
+const JOURNAL_RETRY_MS = 30_000;
+
+/** Last of all: a rollback may come while the store is asked. */
+function askJournal(event: Event, deps: AttemptDeps): Settlement | undefined {
+  try {
+    return deps.isRolledBack(event.id) ? { kind: "cancelled", reason: "rolled back while Redis was away" } : undefined;
+  } catch (error) {
+    const reason = `nobody can say whether it was rolled back: ${error instanceof Error ? error.message : error}`;
+    return { kind: "postponed", delayMs: JOURNAL_RETRY_MS, counts: false, reason };
+  }
+}
+
+/** Undefined when the signal was first. `work` never rejects. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  if (signal.aborted) return Promise.resolve(undefined);
+  const { promise, resolve } = Promise.withResolvers<T | undefined>();
+  const abort = () => resolve(undefined);
+  signal.addEventListener("abort", abort);
+  void work.then((value) => {
+    signal.removeEventListener("abort", abort);
+    resolve(value);
+  });
+  return promise;
+}
+
 /** Undefined: the booking stands, or nobody is to be asked. */
-async function askStore(taken: Taken, event: Event, policy: BookingPolicy): Promise<Settlement | undefined> {
+async function askStore(taken: Taken, event: Event, deps: AttemptDeps): Promise<Settlement | undefined> {
+  const { booking: policy, stopping } = deps;
   if (policy.store === undefined) return undefined;
-  const status = await policy.store.statusOf(event.data.booking.id);
+  const status = await unlessAborted(policy.store.statusOf(event.data.booking.id), stopping);
+  if (status === undefined) return { kind: "released", reason: "the worker stopped while the booking store was asked" };
   const asked = taken.askedInVain + 1;
   const delayMs = policy.delaysMs[Math.min(asked, policy.delaysMs.length) - 1] ?? 0;
   switch (status.kind) {

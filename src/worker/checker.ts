@@ -4,10 +4,11 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { firstMessageId } from "../stream/messageId.ts";
 import { eventOf } from "../stream/record.ts";
-import { check, commit, rollback, type Undecided } from "../stream/transaction.ts";
+import { check, commit, leaveUndecided, rollback, type Undecided } from "../stream/transaction.ts";
 import type { BookingPolicy } from "./attempt.ts";
-import { type Loop, startLoop } from "./loop.ts";
+import { forEach, type Loop, startLoop } from "./loop.ts";
 
 const LIMIT = 50;
 const POLL_MS = 250;
@@ -25,28 +26,34 @@ export interface CheckerOptions {
 export function startChecker(options: CheckerOptions): Loop {
   const { redis, tags, booking, log } = options;
 
-  async function decide(tag: string, { messageId, eventId, asked, json }: Undecided): Promise<void> {
+  async function decide(tag: string, undecided: Undecided): Promise<void> {
+    const { messageId, eventId, asked, json } = undecided;
     const bookingId = eventOf(json)?.data.booking.id;
     const status = bookingId === undefined ? undefined : await booking.store?.statusOf(bookingId);
     const line = { eventId, messageId, asked, status: status?.kind ?? "nobody to ask" };
     if (status?.kind === "cancelled" || options.isRolledBack(eventId)) {
-      await rollback(redis, tag, messageId, options);
+      await rollback(redis, tag, firstMessageId(messageId), options);
       log.info(line, "message rolled back");
     } else if (status?.kind === "paid") {
-      await commit(redis, tag, messageId);
+      await commit(redis, tag, firstMessageId(messageId));
       log.info(line, "message committed");
-    } else if (asked >= booking.delaysMs.length) {
-      log.error(line, "held event waits for a person: commit or roll it back");
-    } else log.info(line, "message still held");
+    } else if (status?.kind === "unavailable") {
+      log.warn(line, "message still held, its booking store is asked again");
+    } else {
+      const isLast = asked >= booking.delaysMs.length;
+      if (!(await leaveUndecided(redis, tag, undecided, isLast))) return;
+      if (isLast) log.error(line, "held event waits for a person: commit or roll it back");
+      else log.info(line, "message still held");
+    }
   }
 
   return startLoop("checker", log, async () => {
     let sleepMs = POLL_MS;
-    for (const tag of tags) {
+    await forEach(tags, async (tag) => {
       const { undecided, nextMs } = await check(redis, tag, LIMIT, booking.delaysMs);
       await Promise.all(undecided.map((one) => decide(tag, one)));
       sleepMs = Math.min(sleepMs, undecided.length === LIMIT ? 0 : (nextMs ?? sleepMs));
-    }
+    });
     return sleepMs;
   });
 }

@@ -3,19 +3,28 @@
  *   closed     mail flows
  *   open       nothing is taken; the relay is probed after 0, 0.5, 1, 2, … 30 s
  *   half open  a probe was fine: one message at a time, until one was really handed over
+ * But a relay may close on one message alone, whatever it says to others and to a probe. Where it did so three
+ * times in a row, the message is to blame from then on: that tells nothing of the relay, and holds nothing back.
  */
 import type { Logger } from "pino";
 
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 30_000;
+const MAX_FAULTS_IN_A_ROW = 3;
+/** Messages whose faults are counted; the one that had none for longest is forgotten first. */
+const MAX_COUNTED = 10_000;
 
 export interface Circuit {
   /** How many of `free` slots may be filled now. */
   allowance(free: number, inFlight: number): number;
   /** The relay failed. */
   fault(reason: string): void;
+  /** The relay failed in the middle of this message. True: once too often, it is the message's own failure. */
+  blames(messageId: string): boolean;
+  /** The message was not the cause of what happened to it. */
+  clears(messageId: string): void;
   /** The relay answered for a message, well or badly. */
-  answered(): void;
+  answered(messageId: string): void;
   stop(): void;
 }
 
@@ -28,6 +37,8 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
   /** Since mail last flowed. */
   let probes = 0;
   let openedAt = 0;
+  /** By message id, in the order of the last fault. */
+  const faults = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
 
@@ -59,7 +70,18 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
       state = "open";
       probeLater();
     },
-    answered() {
+    blames(messageId) {
+      const inARow = (faults.get(messageId) ?? 0) + 1;
+      faults.delete(messageId);
+      faults.set(messageId, inARow);
+      if (faults.size > MAX_COUNTED) faults.delete(faults.keys().next().value as string);
+      return inARow > MAX_FAULTS_IN_A_ROW;
+    },
+    clears(messageId) {
+      faults.delete(messageId);
+    },
+    answered(messageId) {
+      faults.delete(messageId);
       if (state === "half open") {
         log.warn({ awayMs: Math.round(performance.now() - openedAt) }, "relay is back");
         state = "closed";

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { BUCKETS } from "../stream/keys.ts";
 import { heartbeat, type Reclaimed, type ReclaimPolicy, reclaim, retire, sweep } from "../stream/lease.ts";
 import { promote, type Taken } from "../stream/take.ts";
-import { type Loop, startLoop } from "./loop.ts";
+import { forEach, type Loop, startLoop } from "./loop.ts";
 
 const PROMOTE_LIMIT = 200;
 /** How late a message may become due: the due set can be written by others, so it is polled. */
@@ -19,31 +19,38 @@ const UNSEEN_CONSUMER_MS = 24 * 3_600_000;
 export function startPromoter(redis: Redis, tags: readonly string[], log: Logger): Loop {
   return startLoop("promoter", log, async () => {
     let sleepMs = PROMOTE_POLL_MS;
-    for (const tag of tags) {
+    await forEach(tags, async (tag) => {
       const { messages, nextMs } = await promote(redis, tag, PROMOTE_LIMIT);
       for (const message of messages) log.info(message, "message queued");
       sleepMs = Math.min(sleepMs, nextMs ?? sleepMs);
-    }
+    });
     return sleepMs;
   });
 }
 
-/** Keeps the leases of what is in flight. */
+/**
+ * Keeps the leases of what is in flight. What is ours and was not renewed for a lease is not in flight here: a take
+ * that ran late, or a settlement that a failover lost. Nobody else would reclaim it.
+ */
 export function startHeart(
   redis: Redis,
+  tags: readonly string[],
   consumer: string,
   inFlight: () => readonly Taken[],
   leaseMs: number,
+  policy: ReclaimPolicy,
   log: Logger,
 ): Loop {
   return startLoop("heart", log, async () => {
     const byTag = Map.groupBy(inFlight(), (taken) => taken.tag);
-    for (const [tag, claims] of byTag) {
-      const held = await heartbeat(redis, tag, consumer, claims);
+    await forEach(tags, async (tag) => {
+      const claims = byTag.get(tag) ?? [];
+      const held = claims.length === 0 ? [] : await heartbeat(redis, tag, consumer, claims);
       claims.forEach(({ messageId, attempt }, i) => {
         if (held[i] === false) log.debug({ messageId, attempt }, "lease not renewed, settled or lost meanwhile");
       });
-    }
+      logReclaimed(await reclaim(redis, tag, { of: consumer }, leaseMs, policy), log);
+    });
     return leaseMs / 3;
   });
 }
@@ -57,8 +64,18 @@ export function startReclaimer(
   policy: ReclaimPolicy,
   log: Logger,
 ): Loop {
+  // While Redis was away nobody could renew a lease: the living get one to do so, before theirs count as run out.
+  let graceUntil = performance.now() + leaseMs;
   return startLoop("reclaimer", log, async () => {
-    for (const tag of tags) logReclaimed(await reclaim(redis, tag, { except: consumer }, leaseMs, policy), log);
+    try {
+      const minIdleMs = performance.now() < graceUntil ? Number.MAX_SAFE_INTEGER : leaseMs;
+      await forEach(tags, async (tag) => {
+        logReclaimed(await reclaim(redis, tag, { except: consumer }, minIdleMs, policy), log);
+      });
+    } catch (error) {
+      graceUntil = performance.now() + leaseMs;
+      throw error;
+    }
     return leaseMs / 2;
   });
 }
@@ -75,11 +92,11 @@ export function logReclaimed(reclaimed: readonly Reclaimed[], log: Logger): void
 export function startJanitor(redis: Redis, tags: readonly string[], log: Logger): Loop {
   let bucket = 0;
   return startLoop("janitor", log, async () => {
-    for (const tag of tags) {
+    await forEach(tags, async (tag) => {
       const consumers = await retire(redis, tag, UNSEEN_CONSUMER_MS);
       if (consumers.length > 0) log.info({ consumers }, "consumers retired");
       await sweep(redis, tag, bucket, Math.min(BUCKETS_A_ROUND, BUCKETS - bucket));
-    }
+    });
     bucket = (bucket + BUCKETS_A_ROUND) % BUCKETS;
     return JANITOR_INTERVAL_MS;
   });

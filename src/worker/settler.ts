@@ -1,12 +1,12 @@
 /*
  * Settlements that arrive in one turn of the event loop travel as one script call for each way out.
- * While Redis is away they are kept and tried again, and their slots stay taken: no mail is sent whose
- * outcome could not be kept.
+ * While Redis is away they are kept and tried again, and the taker stops at twice the slots: no mail is begun
+ * whose outcome could not be kept.
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { State } from "../domain/lifecycle.ts";
-import type { Outbox } from "../journal/outbox.ts";
+import type { Batch, Outbox } from "../journal/outbox.ts";
 import {
   attest,
   bury,
@@ -71,7 +71,7 @@ export function createSettler(options: SettlerOptions): Settler {
 
   async function write(batch: Item[]): Promise<void> {
     const facts = claims(batch, "sent");
-    let recorded: ReturnType<Outbox["record"]> | undefined;
+    let recorded: Batch | undefined;
     for (let failures = 0; !abandoned; failures++) {
       try {
         const settling = call(batch, options);

@@ -9,18 +9,21 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { release } from "../stream/settle.ts";
 import { readOwned, type Taken, take } from "../stream/take.ts";
-import type { Circuit } from "./circuit.ts";
 import { type Loop, startLoop } from "./loop.ts";
 
 /** The waker wakes the taker; this is for what a lost wake-up would leave. */
 const POLL_MS = 1_000;
+
+/** Some seconds of the fastest drain: as much as a failover can lose. */
+const MAX_BEGUN = 20_000;
 
 export interface TakerOptions {
   redis: Redis;
   tags: readonly string[];
   consumer: string;
   concurrency: number;
-  circuit: Circuit;
+  /** How many of `free` slots may be filled now. */
+  allowance: (free: number, inFlight: number) => number;
   deal: (slots: number) => number[];
   /** Sees the message through to its written outcome; calls `ended` when the attempt is over. Never rejects. */
   begin: (taken: Taken, ended: () => void) => Promise<void>;
@@ -35,17 +38,23 @@ export interface Taker extends Loop {
 }
 
 export function startTaker(options: TakerOptions): Taker {
-  const { redis, tags, consumer, circuit, log } = options;
+  const { redis, tags, consumer, log } = options;
   const inFlight = new Map<string, Taken>();
   const whenIdle: (() => void)[] = [];
   const replyLost = new Set<string>();
+  /** Entries begun lately: one of them that is ours again has lost its settlement, it was tried (keepers.ts). */
+  const begun = new Set<string>();
   let settling = 0;
   let turn = 0;
   let waking = false;
 
   function begin(taken: Taken): void {
     const slot = `${taken.tag} ${taken.entryId} ${taken.rank}`;
+    // A failover lost the take, and handed the entry out once more: this attempt is under way.
+    if (inFlight.has(slot)) return;
     inFlight.set(slot, taken);
+    begun.add(slot);
+    if (begun.size > MAX_BEGUN) begun.delete(begun.values().next().value as string);
     let ended = false;
     const end = () => {
       if (ended) return;
@@ -79,7 +88,7 @@ export function startTaker(options: TakerOptions): Taker {
 
   async function giveBackStrays(tag: string): Promise<void> {
     const owned = await readOwned(redis, tag, consumer, options.concurrency * 3);
-    const strays = owned.filter((claim) => !inFlight.has(`${tag} ${claim.entryId} ${claim.rank}`));
+    const strays = owned.filter((claim) => !begun.has(`${tag} ${claim.entryId} ${claim.rank}`));
     if (strays.length > 0) {
       const reason = "the worker lost the connection while it took the message";
       await release(
@@ -95,10 +104,11 @@ export function startTaker(options: TakerOptions): Taker {
 
   const loop = startLoop("taker", log, async () => {
     let sleepMs = POLL_MS;
+    const first = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
-      const tag = tags[(turn + i) % tags.length] as string;
+      const tag = tags[(first + i) % tags.length] as string;
       if (replyLost.has(tag)) await giveBackStrays(tag);
-      const free = circuit.allowance(freeSlots(), inFlight.size);
+      const free = options.allowance(freeSlots(), inFlight.size);
       if (free <= 0) break;
       replyLost.add(tag);
       const taken = await take(redis, tag, consumer, free, options.deal(free));
@@ -106,7 +116,6 @@ export function startTaker(options: TakerOptions): Taker {
       for (const one of taken) begin(one);
       if (taken.length === free) sleepMs = 0;
     }
-    turn += 1;
     return freeSlots() > 0 ? sleepMs : POLL_MS;
   });
 

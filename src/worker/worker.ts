@@ -82,10 +82,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     onFirstOfItsKind: (taken, reason) => log.error({ messageId: taken.messageId, reason }, "dead letter of a new kind"),
   });
 
+  const stopping = new AbortController();
+  const deps = { ...options, circuit, stopping: stopping.signal };
   async function begin(taken: Taken, ended: () => void): Promise<void> {
     const startedAt = performance.now();
     const event = eventOf(taken.json);
-    const settlement = await attempt(taken, event, { ...options, circuit });
+    log.debug({ eventId: event?.id, messageId: taken.messageId, attempt: taken.attempt }, "message sending");
+    const settlement = await attempt(taken, event, deps);
     const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
     const settled = settler.settle(taken, settlement);
     ended(); // after it: the take that this allows goes out behind the settlement
@@ -98,18 +101,24 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     tags,
     consumer,
     concurrency: options.concurrency,
-    circuit,
+    allowance: (free, inFlight) => Math.min(circuit.allowance(free, inFlight), storeAllows(inFlight)),
     deal: createDealer(options.priorityOrder),
     begin,
     log,
   });
+  /** While the booking store is away, one message at a time finds out when it is back. */
+  function storeAllows(inFlight: number): number {
+    if (options.booking.store?.isAway?.() !== true) return Number.POSITIVE_INFINITY;
+    return inFlight === 0 ? 1 : 0;
+  }
+
   const blocking = (options.readsPartitionsTogether ? [tags] : tags.map((tag) => [tag])).map((together) => {
     const connection = options.openBlocking();
     return { connection, waker: startWaker(connection, together, () => taker.wake(), log) };
   });
   const keepers = [
     startPromoter(redis, tags, log),
-    startHeart(redis, consumer, () => [...taker.inFlight.values()], options.leaseMs, log),
+    startHeart(redis, tags, consumer, () => [...taker.inFlight.values()], options.leaseMs, policy, log),
     startReclaimer(redis, tags, consumer, options.leaseMs, policy, log),
     startChecker({ ...options, tags }),
     startJanitor(redis, tags, log),
@@ -121,6 +130,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       await Promise.all([taker.stop(), ...blocking.map(({ waker }) => waker.stop())]);
       circuit.stop();
       await Promise.race([taker.idle(), Bun.sleep(deadlineMs)]);
+      stopping.abort();
       mailer.abort();
       await Promise.race([taker.idle(), Bun.sleep(LAST_SETTLEMENTS_MS)]);
       settler.abandon();

@@ -59,3 +59,13 @@ describe("a reason", () => {
     expect(faultOf("thrown text")).toBe("thrown text");
   });
 });
+
+test("a reason does not repeat a URL, whose query may hold a secret", () => {
+  const { reason } = unavailable(
+    "shop.example",
+    'headers too large, see "https://shop.example/b?token=hunter2" (E1)',
+  ) as {
+    reason: string;
+  };
+  expect(reason).toBe('shop.example: headers too large, see "its URL" (E1)');
+});

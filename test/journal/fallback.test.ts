@@ -42,7 +42,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function open(maxBytes = 1_000_000): void {
+function open(maxBytes = 1_000_000, maxBacklog = 1_000): void {
   journal = openJournal(directory, maxBytes, lines.log);
   const inner = createIngress(redis, {
     partitions: 1,
@@ -50,7 +50,7 @@ function open(maxBytes = 1_000_000): void {
     dedupTtlMs: DAY_MS,
     retentionMs: DAY_MS,
     firstCheckMs: 10_000,
-    maxBacklog: 1_000,
+    maxBacklog,
     durability: () => "fsynced",
     log: lines.log,
   });
@@ -159,7 +159,43 @@ describe("while Redis is away", () => {
   });
 });
 
+test("a duplicate of a post that the journal had no room for is refused like the post, in the same turn too", async () => {
+  await close();
+  open(2_000);
+  await server.kill();
+  await fallback.post(eventWith("evt_first"));
+  const big = eventWith("evt_big");
+  big.data.booking.title = "x".repeat(3_000);
+  const answers = await Promise.all([fallback.post(big), fallback.commit("evt_small"), fallback.post(big)]);
+  expect(answers.map(({ kind }) => kind)).toEqual(["unavailable", "journaled", "unavailable"]);
+  expect(journal.find("evt_big")).toEqual([]);
+  await server.start();
+  await drained();
+});
+
+test("a commit that is repeated after the post that it came before is kept", async () => {
+  await server.kill();
+  await fallback.commit("evt_1");
+  await fallback.post(eventWith("evt_1", { hold: true }));
+  await fallback.commit("evt_1");
+  await server.start();
+  await drained();
+  expect((await createMessages(redis, 1).byEvent("evt_1"))?.state).toBe("queued");
+});
+
 describe("taking over", () => {
+  test("what finds the backlog full keeps back its own event alone, not the rollback that makes room", async () => {
+    await close();
+    open(1_000_000, 1);
+    await fallback.post(eventWith("evt_held", { hold: true }));
+    await server.kill();
+    expect((await fallback.post(eventWith("evt_next"))).kind).toBe("accepted");
+    await server.start();
+    await fallback.rollback("evt_held");
+    await drained();
+    expect((await createMessages(redis, 1).byEvent("evt_next"))?.state).toBe("scheduled");
+  });
+
   test("twice does no harm: what had got through before its reply was lost is found again", async () => {
     await fallback.post(eventWith("e1"));
     await journal.append({

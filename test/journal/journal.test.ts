@@ -58,8 +58,8 @@ describe("the journal", () => {
   test("finds what is still being written, so that two posts of one turn know of each other", async () => {
     const journal = open();
     const written = journal.append(post("e1"));
-    expect(journal.find("e1")).toHaveLength(1);
-    expect(await journal.flushed()).toBe(true);
+    const [found] = journal.find("e1");
+    expect(await journal.written(found as Entry)).toBe(true);
     expect(await written).toBe(true);
     journal.close();
   });
@@ -172,6 +172,21 @@ describe("the outbox", () => {
     outbox.record([fact("m4"), fact("m5")]);
     const crashed = openOutbox(directory, log);
     expect(crashed.left().flatMap(({ facts }) => facts)).toEqual(["m3", "m4", "m5"].map(fact));
+    crashed.close();
+    outbox.close();
+  });
+
+  test("that is damaged is put aside, and a new one is begun", () => {
+    const file = join(directory, "outbox.sqlite");
+    writeFileSync(file, "this is no database, however long one looks at it".repeat(100));
+    const { log, lines } = keepLines();
+    const outbox = openOutbox(directory, log);
+    expect(outbox.left()).toEqual([]);
+    outbox.record([fact("m1")]);
+    expect(readdirSync(directory).filter((name) => name.includes("unreadable"))).toHaveLength(1);
+    expect(lines.map(({ msg }) => msg)).toEqual(["outbox cannot be read, a new one is begun"]);
+    const crashed = openOutbox(directory, log);
+    expect(crashed.left().flatMap(({ facts }) => facts)).toEqual([fact("m1")]);
     crashed.close();
     outbox.close();
   });

@@ -1,5 +1,6 @@
 /* Dead letters in the hands of people. */
 import { describe, expect, test } from "bun:test";
+import type { Logger } from "pino";
 import { PRIORITIES } from "../../src/domain/lifecycle.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
@@ -9,11 +10,12 @@ import { createQueues } from "../../src/stream/queues.ts";
 import { bury, lose } from "../../src/stream/settle.ts";
 import { BadCursor, type DeadLetters, type DeadQuery } from "../../src/stream/store.ts";
 import { eventWith } from "../support/event.ts";
+import { keepLines } from "../support/log.ts";
 import { DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
-const dead = () => createDeadLetters(on.redis, 1, DAY_MS);
+const dead = (log?: Logger) => createDeadLetters(on.redis, 1, DAY_MS, log);
 
 async function die(eventId: string, reason = "550 5.1.1 no such user"): Promise<string> {
   const claim = await postAndTake(on, eventId, "a");
@@ -63,6 +65,18 @@ async function inFourPartitions(): Promise<string[]> {
   }
   return ids;
 }
+
+test("a replay and a drop write a line each, in the past tense", async () => {
+  const { log, lines } = keepLines();
+  const [a, b] = [await die("evt_1"), await die("evt_2")];
+  await dead(log).replay(a, {});
+  await dead(log).drop(b);
+  await dead(log).drop(b);
+  expect(lines.map(({ msg, messageId }) => [msg, messageId])).toEqual([
+    ["message replayed", a],
+    ["message dropped", b],
+  ]);
+});
 
 describe("the list", () => {
   test("has dead and held messages with their reason, the newest first", async () => {

@@ -276,6 +276,23 @@ describe("when something dies", () => {
     );
   });
 
+  test("the service and the guardian by kill -9, and what is left hangs: no rival starts on its data before it is gone", async () => {
+    const service = await startService();
+    await ask((redis) => redis.set("kept", "yes"));
+    const pid = await pidOf();
+    process.kill(pid, "SIGSTOP");
+    for (const one of serversOf(dataDir).filter((each) => each !== pid)) process.kill(one, "SIGKILL");
+    await service.exited;
+    await start();
+    const hangs = "redis was left over by an earlier service and does not answer";
+    await until("it is said", () => kept.lines.some(({ msg }) => msg === hangs), 10_000);
+    expect(serversOf(dataDir)).toEqual([pid]);
+    process.kill(pid, "SIGCONT");
+    await until("another one answers", async () => (await pidOf().catch(() => pid)) !== pid, 10_000);
+    expect(isAlive(pid)).toBeFalse();
+    expect(await ask((redis) => redis.get("kept"))).toBe("yes");
+  }, 40_000);
+
   test("the service by kill -9: redis-server is gone within five seconds", async () => {
     const service = await startService();
     const pid = await pidOf();

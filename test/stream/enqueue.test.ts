@@ -131,6 +131,12 @@ describe("the same event again", () => {
     expect(await on.server.raw.xlen(key.queue(TAG, 0))).toBe(1);
   });
 
+  async function mailOut(): Promise<void> {
+    const [claim] = await take(on.redis, TAG, "a", 1, [0, 0, 0]);
+    if (claim === undefined) throw new Error("nothing to take");
+    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+  }
+
   test("after the dedup window is a new one, and until then its window does not move", async () => {
     const ingress = on.ingress({ dedupTtlMs: 60_000 });
     const first = accepted(await ingress.post(eventWith("evt_1")));
@@ -138,6 +144,7 @@ describe("the same event again", () => {
     const windowEnd = await on.server.raw.hget(hash, "v");
     expect(accepted(await ingress.post(eventWith("evt_1"))).duplicate).toBeTrue();
     expect(await on.server.raw.hget(hash, "v")).toBe(windowEnd);
+    await mailOut();
     await on.server.raw.hset(hash, { v: 0 }); // as time does
     const next = accepted(await ingress.post(eventWith("evt_1")));
     expect(next.duplicate).toBeFalse();
@@ -147,14 +154,25 @@ describe("the same event again", () => {
     expect(another).toEqual({ kind: "conflict", messageId: next.messageId });
   });
 
-  test("keeps the first message's hash for as long as the window of the next one", async () => {
+  test("after the dedup window makes no second mail while the first is owed", async () => {
+    const ingress = on.ingress();
+    const first = accepted(await ingress.post(eventWith("evt_1", { delayMs: 60_000 })));
+    await on.server.raw.hset(key.message(TAG, first.messageId), { v: 0 });
+    expect(await ingress.post(eventWith("evt_1", { delayMs: 60_000 }))).toEqual({ ...first, duplicate: true });
+  });
+
+  test("is found for as long as the latest message of the event is kept, however old the first one is", async () => {
     const ingress = on.ingress({ dedupTtlMs: 60_000 });
     const first = accepted(await ingress.post(eventWith("evt_1")));
     const hash = key.message(TAG, first.messageId);
+    await mailOut();
     await on.server.raw.hset(hash, { v: 0 });
     await on.server.raw.pexpire(hash, 1_000); // its retention nears its end
-    await ingress.post(eventWith("evt_1"));
-    expect(await on.server.raw.pttl(hash)).toBeGreaterThan(50_000);
+    const next = accepted(await ingress.post(eventWith("evt_1")));
+    expect(await on.server.raw.pttl(hash)).toBe(-1);
+    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId: next.messageId });
+    expect(await on.server.raw.pttl(hash)).toBeGreaterThan(DAY_MS / 2);
+    expect(await take(on.redis, TAG, "a", 1, [0, 0, 0])).toEqual([]);
   });
 
   test("10,000 of them twice at the same time, from two connections, make 10,000 messages", async () => {

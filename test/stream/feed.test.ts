@@ -88,6 +88,24 @@ describe("a follower", () => {
     expect(ids(rest.seen)).toEqual(ids(all.seen.slice(15)));
   });
 
+  test("of four partitions is given positions to go on from, also where a partition was empty", async () => {
+    const ingress = on.ingress({ partitions: 4 });
+    const fresh = follow(undefined, 4);
+    let n = 0;
+    await until("it sees something", async () => {
+      await ingress.post(eventWith(`evt_${n++}`));
+      return fresh.seen.length > 0;
+    });
+    const [first] = fresh.seen as [Transition];
+    expect(first.id).toMatch(/^\d+-\d+(,\d+-\d+){3}$/);
+    fresh.stop();
+    const rest = follow(first.id, 4);
+    const ids = () => rest.seen.map(({ messageId }) => messageId);
+    const after = await Promise.all(Array.from({ length: 20 }, (_, i) => ingress.post(eventWith(`evt_after_${i}`))));
+    await until("the rest is seen", () => after.every((posted) => ids().includes(accepted(posted).messageId)));
+    expect(ids()).not.toContain(first.messageId);
+  });
+
   test.each(["", "x", "1-1,1-1", "1-1 ", "+", "$", "-1-1", "99999999999999999-1"])(
     "with a position that is none (%j) sees from now on",
     async (since) => {

@@ -16,7 +16,7 @@ import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/stream/settle.ts";
 import { promote, type Taken, take } from "../../src/stream/take.ts";
-import { check as checkHeld } from "../../src/stream/transaction.ts";
+import { check as checkHeld, leaveUndecided } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -297,7 +297,9 @@ const checkBack = (): Step => async (model) => {
     if (m === undefined) throw new Error("checked no message");
     m.asked += 1;
     check(asked === m.asked, `asked ${asked} times, not ${m.asked}`);
-    m.dueAt = m.asked < CHECKS_MS.length ? model.now + (CHECKS_MS[m.asked] ?? 0) : Number.POSITIVE_INFINITY;
+    const isLast = m.asked >= CHECKS_MS.length;
+    m.dueAt = isLast ? Number.POSITIVE_INFINITY : model.now + (CHECKS_MS[m.asked] ?? 0);
+    check(await leaveUndecided(redis, TAG, { messageId, asked, eventId: "", json: "" }, isLast), "it was decided");
   }
 };
 

@@ -10,7 +10,7 @@ import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/stream/settle.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";
-import { check } from "../../src/stream/transaction.ts";
+import { check, leaveUndecided, type Undecided } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import { accepted, DAY_MS, onRedis, postAndTake, redisNow, streams, takeAll } from "./fixture.ts";
 
@@ -118,12 +118,32 @@ describe("a check-back", () => {
     const asked: number[] = [];
     for (let i = 0; i < 3; i++) {
       const { undecided } = await check(on.redis, TAG, 10, [0, 0, 0]);
-      asked.push(...undecided.map((one) => one.asked));
-      expect(JSON.parse(undecided[0]?.json ?? "").id).toBe("evt_1");
+      for (const one of undecided) {
+        asked.push(one.asked);
+        expect(JSON.parse(one.json).id).toBe("evt_1");
+        expect(await leaveUndecided(on.redis, TAG, one, i === 2)).toBeTrue();
+      }
     }
     expect(asked).toEqual([1, 2, 3]);
     expect(await check(on.redis, TAG, 10, [0, 0, 0])).toEqual({ undecided: [], nextMs: undefined });
     expect((await on.ingress().commit("evt_1")).kind).toBe("committed");
+  });
+
+  test("whose answer nobody got to act on comes again, also the last one", async () => {
+    await on.ingress({ firstCheckMs: 0 }).post(eventWith("evt_1", { hold: true }));
+    for (let i = 0; i < 3; i++) {
+      const { undecided } = await check(on.redis, TAG, 10, [0]);
+      expect(undecided.map(({ asked }) => asked)).toEqual([1]);
+    }
+  });
+
+  test("that comes to nothing after the decision changes nothing", async () => {
+    const ingress = on.ingress({ firstCheckMs: 0 });
+    await ingress.post(eventWith("evt_1", { hold: true }));
+    const [undecided] = (await check(on.redis, TAG, 10, [0])).undecided;
+    await ingress.commit("evt_1");
+    expect(await leaveUndecided(on.redis, TAG, undecided as Undecided, true)).toBeFalse();
+    expect(await on.server.raw.zcard(key.held(TAG))).toBe(0);
   });
 
   test("says when the next one is due, and does not come before", async () => {
@@ -210,18 +230,35 @@ describe("a rollback wins", () => {
     },
   );
 
+  test("is found by the same event posted after the dedup window of the first post", async () => {
+    const first = accepted(await on.ingress().post(eventWith("evt_1", { delayMs: 60_000 })));
+    await on.ingress().rollback("evt_1");
+    await passDedupWindow("evt_1");
+    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled" });
+    const again = await on.ingress().post(eventWith("evt_1", { delayMs: 60_000 }));
+    expect(again).toEqual({ ...first, state: "cancelled", duplicate: true });
+  });
+
   test.each(before)(
-    "over a message that is %s and another one of the same event, posted after its dedup window",
+    "over a message that is %s, also when its event is posted again after its dedup window",
     async (_state, bring) => {
-      const first = await bring();
+      const messageId = await bring();
       await passDedupWindow("evt_1");
-      const next = accepted(await on.ingress().post(eventWith("evt_1"))).messageId;
-      expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId: next });
-      expect([await stateOf(first), await stateOf(next)]).toEqual(["cancelled", "cancelled"]);
-      await nothingIsOwed(first);
-      await nothingIsOwed(next);
+      const again = await on.ingress().post(eventWith("evt_1", { priority: "low" }));
+      expect(again).toEqual({ kind: "conflict", messageId });
+      expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId });
+      await nothingIsOwed(messageId);
     },
   );
+
+  test("takes a queued message's place in the backlog away at once", async () => {
+    const ingress = on.ingress({ maxBacklog: 1 });
+    await ingress.post(eventWith("evt_1"));
+    expect((await ingress.post(eventWith("evt_2"))).kind).toBe("full");
+    await ingress.rollback("evt_1");
+    expect(await streams(on)).toEqual({ entries: [], pending: 0 });
+    expect((await ingress.post(eventWith("evt_2"))).kind).toBe("accepted");
+  });
 
   test("when Redis has no memory left: nothing frees more than a mail that is not sent", async () => {
     const { messageId } = accepted(await on.ingress().post(eventWith("evt_1")));

@@ -1,0 +1,181 @@
+/* What a worker does about entries, stores and rollbacks when something around it fails, on a real Redis. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { BookingStore } from "../../src/booking/store.ts";
+import { openOutbox } from "../../src/journal/outbox.ts";
+import type { Mailer } from "../../src/mail/mailer.ts";
+import { connect } from "../../src/stream/connect.ts";
+import { key, tagOf } from "../../src/stream/keys.ts";
+import { take } from "../../src/stream/take.ts";
+import { eventWith } from "../support/event.ts";
+import { type Pipeline, startPipeline } from "../support/pipeline.ts";
+import { startRedis, type TestRedis } from "../support/redis.ts";
+import { type FakeRelay, startRelay } from "../support/relay.ts";
+import { until } from "../support/until.ts";
+
+const TAG = tagOf(0);
+
+let server: TestRedis;
+let pipeline: Pipeline;
+let relay: FakeRelay;
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  await server.raw.flushall();
+  pipeline = await startPipeline(server);
+  relay = await startRelay();
+});
+afterEach(async () => {
+  await pipeline.stop();
+  await relay.stop();
+});
+
+async function timelineOf(messageId: string): Promise<string[]> {
+  const { timeline = [] } = (await pipeline.messages.byId(messageId)) ?? {};
+  return timeline.map(({ state, attempt }) => (attempt === undefined ? state : `${state} ${attempt}`));
+}
+
+function bookingWith(statusOf: BookingStore["statusOf"], isAway?: () => boolean) {
+  return { store: { statusOf, close: async () => {}, ...(isAway && { isAway }) }, delaysMs: [100], maxAsks: 3 };
+}
+
+test("an entry that is ours by a take that ran late is reclaimed when its lease has run out", async () => {
+  await pipeline.startWorker(relay.url, { leaseMs: 300 });
+  const late = connect(server.address, "worker");
+  await late.connect();
+  let id = "";
+  // Redis runs what an old connection still had in flight. Where the living worker is faster: once more.
+  for (let taken = 0; taken === 0; ) {
+    await server.raw.sadd(key.paused(TAG), "0");
+    id = await pipeline.post(eventWith(`evt_${performance.now()}`));
+    await server.raw.srem(key.paused(TAG), "0");
+    taken = (await take(late, TAG, "worker-test", 1, [0, 0, 0])).length;
+  }
+  late.disconnect();
+  await pipeline.entered(id, "sent");
+  expect(await timelineOf(id)).toEqual(["queued", "sending 1", "unknown 1", "queued", "sending 2", "sent 2"]);
+});
+
+test("two workers, and Redis away for longer than the lease: neither robs the other of what it is sending", async () => {
+  const leaseMs = 1_000;
+  const count = 10;
+  const held: (() => void)[] = [];
+  const tries = new Map<string, number>();
+  // Holds each mail until it is told to go on, as a slow relay does.
+  const mailer: Mailer = {
+    async send({ to }) {
+      tries.set(to.address, (tries.get(to.address) ?? 0) + 1);
+      await new Promise<void>((resolve) => held.push(resolve));
+      return { kind: "sent", reply: "250 2.0.0 queued" };
+    },
+    probe: async () => undefined,
+    close: async () => {},
+    abort() {},
+  };
+  const directories = ["a", "b"].map(() => mkdtempSync(join(tmpdir(), "pp-")));
+  for (const [i, directory] of directories.entries()) {
+    const outbox = openOutbox(directory, pipeline.lines.log);
+    await pipeline.startWorker(relay.url, { consumer: `worker-${i}`, concurrency: count, mailer, leaseMs, outbox });
+  }
+  const posts = Array.from({ length: count }, (_, i) => eventWith(`evt_${i}`, undefined, `a${i}@example.com`));
+  const ids = await Promise.all(posts.map((event) => pipeline.post(event)));
+  await until("all are being sent", () => held.length === count);
+  await server.kill();
+  for (const goOn of held) goOn();
+  const awayFrom = performance.now();
+  await until("the leases have run out", () => performance.now() - awayFrom > 1.5 * leaseMs);
+  await server.start();
+  for (const id of ids) await pipeline.entered(id, "sent");
+  expect([...tries.values()]).toEqual(ids.map(() => 1));
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+}, 30_000);
+
+test("a rollback that is journaled while the booking store is asked wins over the answer", async () => {
+  let isRolledBack = false;
+  const booking = bookingWith(async () => {
+    isRolledBack = true;
+    return { kind: "paid" };
+  });
+  await pipeline.startWorker(relay.url, { isRolledBack: () => isRolledBack, booking });
+  const id = await pipeline.post(eventWith("evt_1"));
+  await pipeline.entered(id, "cancelled");
+  expect(relay.received).toEqual([]);
+});
+
+test("a journal that cannot be read keeps mail back, spends no attempt and ends no worker", async () => {
+  const isRolledBack = () => {
+    throw new Error("SQLITE_CORRUPT: database disk image is malformed");
+  };
+  await pipeline.startWorker(relay.url, { isRolledBack });
+  const id = await pipeline.post(eventWith("evt_1"));
+  const { reason } = await pipeline.entered(id, "scheduled");
+  expect(reason).toContain("nobody can say whether it was rolled back");
+  expect((await pipeline.messages.byId(id))?.attempt).toBe(0);
+  expect(relay.received).toEqual([]);
+});
+
+test("a stop while the booking store is asked gives the message back, and the next life asks again", async () => {
+  const policy = { maxRetries: 3, retryDelaysMs: [1], onUnknown: "hold" } as const;
+  const silent = bookingWith(() => new Promise<never>(() => {}));
+  const worker = await pipeline.startWorker(relay.url, { policy, booking: silent });
+  const id = await pipeline.post(eventWith("evt_1"));
+  await pipeline.entered(id, "sending", 1);
+  await worker.stop(0);
+  await pipeline.startWorker(relay.url, { policy, booking: bookingWith(async () => ({ kind: "cancelled" })) });
+  await pipeline.entered(id, "cancelled");
+  expect(await timelineOf(id)).toEqual(["queued", "sending 1", "queued", "sending 1", "cancelled"]);
+  expect(relay.received).toEqual([]);
+});
+
+test("the booking store is asked before a later attempt, too", async () => {
+  await relay.stop();
+  relay = await startRelay({ dot: ["451 4.3.0 try later"] });
+  const answers = ["paid", "cancelled"] as const;
+  let asked = 0;
+  const booking = bookingWith(async () => ({ kind: answers[asked++] ?? "paid" }));
+  await pipeline.startWorker(relay.url, { booking });
+  const id = await pipeline.post(eventWith("evt_1"));
+  await pipeline.entered(id, "cancelled");
+  expect(await timelineOf(id)).toEqual(["queued", "sending 1", "deferred 1", "queued", "sending 2", "cancelled"]);
+});
+
+test("while the booking store is away one message at a time asks for it, and the rest stays queued", async () => {
+  let isAway = true;
+  let asked = 0;
+  const booking = bookingWith(
+    async () => {
+      asked += 1;
+      return isAway ? { kind: "unavailable", reason: "connection refused" } : { kind: "paid" };
+    },
+    () => isAway,
+  );
+  await pipeline.startWorker(relay.url, { booking, concurrency: 10 });
+  const ids = await Promise.all(Array.from({ length: 20 }, (_, i) => pipeline.post(eventWith(`evt_${i}`))));
+  await until("it was asked", () => asked > 0);
+  expect(asked).toBeLessThan(5);
+  isAway = false;
+  for (const id of ids) await pipeline.entered(id, "sent");
+});
+
+test("a timeline that grows without end keeps its beginning and its end", async () => {
+  const booking = bookingWith(async () => ({ kind: "unavailable", reason: "x".repeat(400) }));
+  booking.delaysMs = [1];
+  await pipeline.startWorker(relay.url, { booking });
+  const id = await pipeline.post(eventWith("evt_1"));
+  let longest = 0;
+  await until("it has grown to its bound", async () => {
+    const length = await server.raw.hstrlen(key.message(TAG, id), "l");
+    const isShorter = length < longest;
+    longest = Math.max(longest, length);
+    return isShorter;
+  });
+  expect(longest).toBeLessThan(20_000);
+  const states = await timelineOf(id);
+  expect(states.slice(0, 3)).toEqual(["queued", "sending 1", "scheduled"]);
+  expect(states.every((state) => /^(?:queued|scheduled|sending 1)$/.test(state))).toBeTrue();
+}, 20_000);
