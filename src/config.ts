@@ -57,17 +57,18 @@ function need(config: Config, store: Config["BOOKING_STORE"], names: readonly (N
 function read(name: string, setting: Setting<unknown>, given: string | undefined): unknown {
   const value = given === undefined || given === "" ? setting.default : given;
   if (value === undefined) return undefined;
+  const hidden = setting.secret === "always" || (setting.secret === "credentials" && /@|%40/.test(value));
   let parsed: unknown;
   try {
     parsed = setting.parse(value);
   } catch (error) {
     const { message } = error as Error;
     if (message.startsWith(name)) {
-      const shown = setting.secret || message.includes(JSON.stringify(value)) ? "" : ` is ${JSON.stringify(value)}:`;
+      const shown = hidden || message.includes(JSON.stringify(value)) ? "" : ` is ${JSON.stringify(value)}:`;
       throw new ConfigError(`${name}${shown}${message.slice(name.length)}, allowed: ${setting.allowed}`);
     }
   }
-  if (parsed === undefined) refuse(name, setting.secret ? "(not shown, it may hold a secret)" : value, setting.allowed);
+  if (parsed === undefined) refuse(name, hidden ? "(not shown, it may hold a secret)" : value, setting.allowed);
   return parsed;
 }
 

@@ -2,6 +2,7 @@
  * Every setting, declared once: default, what is allowed, and a sentence. The README's table is printed from
  * here (`postpaid config --markdown`).
  */
+import { isIP } from "node:net";
 import { cpus } from "node:os";
 import { parseSigningKey } from "./booking/http.ts";
 import { parseSqlUrl } from "./booking/sqlUrl.ts";
@@ -17,13 +18,13 @@ export interface Setting<T> {
   default: string | undefined;
   allowed: string;
   about: string;
-  secret?: true;
+  /** Its value is shown never, or unless an @ may stand behind a password. */
+  secret?: "always" | "credentials";
   /** Undefined, or an error that says more, when the text is not allowed. */
   parse: (text: string) => T | undefined;
 }
 
 const DAY_MS = 86_400_000;
-
 function integer(fallback: number, min: number, max: number, about: string): Setting<number> {
   return {
     default: String(fallback),
@@ -51,12 +52,17 @@ function oneOf<const T extends string>(values: readonly T[], about: string): Set
 }
 
 /** A text that `parse` throws about when it is not allowed. */
-function checked(allowed: string, about: string, parse: (text: string) => unknown, secret?: "secret"): Setting<string> {
+function checked(
+  allowed: string,
+  about: string,
+  parse: (text: string) => unknown,
+  secret?: Setting<string>["secret"],
+): Setting<string> {
   return {
     default: undefined,
     allowed,
     about,
-    ...(secret === undefined ? {} : { secret: true }),
+    ...(secret === undefined ? {} : { secret }),
     parse: (value) => {
       parse(value);
       return value;
@@ -68,11 +74,22 @@ function text(fallback: string | undefined, allowed: string, about: string, vali
   return { default: fallback, allowed, about, parse: (value: string) => (valid(value) ? value : undefined) };
 }
 
+/** A name of digits and dots alone is a wrong address. */
+function isHost(text: string): boolean {
+  return isIP(text) !== 0 || (/^[\w-]+(?:\.[\w-]+)*$/.test(text) && !/^[\d.]+$/.test(text));
+}
+
+function isIngestKey(key: string): boolean {
+  try {
+    return parseSigningKey(key).length > 0;
+  } catch {
+    return false;
+  }
+}
+
 export const SETTINGS = {
   PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
-  HOST: text("127.0.0.1", "an address or host name", "Address that the HTTP service listens on.", (v) =>
-    /^\S+$/.test(v),
-  ),
+  HOST: text("127.0.0.1", "an address or host name", "Address that the HTTP service listens on.", isHost),
   ROLE: oneOf(["all", "api", "worker"], "What this process does: take events in, send mail, or both."),
   DATA_DIR: text(
     "./data",
@@ -83,9 +100,9 @@ export const SETTINGS = {
   REDIS_URL: {
     default: undefined,
     allowed:
-      "redis://, rediss://, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
+      "redis:// or rediss:// with a database from 0 to 999 or none, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
     about: "The Redis to use. Unset: an embedded redis-server under DATA_DIR.",
-    secret: true,
+    secret: "credentials",
     parse: parseRedisUrl,
   } as Setting<RedisAddress>,
   PARTITIONS: integer(
@@ -98,7 +115,7 @@ export const SETTINGS = {
     "smtp://user:password@host:587 or smtps://host:465",
     "The relay. Unset: the built-in catcher on CATCHER_PORT.",
     parseSmtpUrl,
-    "secret",
+    "credentials",
   ),
   CATCHER_PORT: integer(1025, 0, 65_535, "Port of the built-in catcher, which keeps mails in DATA_DIR/caught."),
   MAIL_FROM: {
@@ -112,26 +129,26 @@ export const SETTINGS = {
   } as Setting<string>,
   INGEST_KEYS: {
     default: undefined,
-    allowed: "keys of printable ASCII characters, separated by commas",
+    allowed: "keys of printable ASCII characters, or whsec_ and base64, separated by commas",
     about: "Keys that may post events; several for rotation. Unset: one is made in DATA_DIR/ingest.key.",
-    secret: true,
+    secret: "always",
     parse: (value) => {
       const keys = value.split(",").map((one) => one.trim());
-      return keys.every((one) => /^[\x21-\x7e]+$/.test(one)) ? keys : undefined;
+      return keys.every(isIngestKey) ? keys : undefined;
     },
   } as Setting<string[]>,
   ADMIN_TOKEN: {
     default: undefined,
     allowed: "printable ASCII characters",
     about: "Token for the operator's routes. Unset: one is made in DATA_DIR/admin.token.",
-    secret: true,
+    secret: "always",
     parse: (value) => (/^[\x21-\x7e]+$/.test(value) ? value : undefined),
   } as Setting<string>,
   STRIPE_WEBHOOK_SECRETS: {
     default: undefined,
     allowed: "signing secrets of Stripe endpoints, whsec_…, separated by commas",
     about: "Secrets that Stripe signs with; several for rotation. Unset: POST /v1/webhooks/stripe is closed.",
-    secret: true,
+    secret: "always",
     parse: (value) => {
       const secrets = value.split(",").map((one) => one.trim());
       return secrets.every((one) => /^whsec_[\x21-\x7e]+$/.test(one)) ? secrets : undefined;
@@ -142,7 +159,7 @@ export const SETTINGS = {
     "postgres://user:password@host/db, mysql://…, mariadb://… or sqlite:///path",
     "The database of BOOKING_STORE=sql.",
     parseSqlUrl,
-    "secret",
+    "always",
   ),
   BOOKING_SQL_QUERY: text(
     undefined,
@@ -159,7 +176,7 @@ export const SETTINGS = {
     "printable ASCII characters, or whsec_ and base64",
     "Key that requests to BOOKING_HTTP_URL are signed with (Standard Webhooks).",
     parseSigningKey,
-    "secret",
+    "always",
   ),
   BOOKING_TIMEOUT_MS: integer(
     2_000,

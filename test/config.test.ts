@@ -11,7 +11,9 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** What DESIGN.md promises, and what was added to it since. */
+const WHSEC = `whsec_${Buffer.from("sixteen bytes ok").toString("base64")}`;
+
+/** As the documentation has them. */
 const DEFAULTS: Config = {
   PORT: 3000,
   HOST: "127.0.0.1",
@@ -52,15 +54,10 @@ const DEFAULTS: Config = {
   LOG_PII: "masked",
 };
 
-const SECRETS = [
-  "REDIS_URL",
-  "SMTP_URL",
-  "INGEST_KEYS",
-  "ADMIN_TOKEN",
-  "STRIPE_WEBHOOK_SECRETS",
-  "BOOKING_SQL_URL",
-  "BOOKING_HTTP_KEY",
-];
+/** Shown where it holds no @: there is no password before it then. */
+const URLS = ["REDIS_URL", "SMTP_URL"];
+
+const SECRETS = ["INGEST_KEYS", "ADMIN_TOKEN", "STRIPE_WEBHOOK_SECRETS", "BOOKING_SQL_URL", "BOOKING_HTTP_KEY"];
 
 function errorOf(env: Record<string, string>): string {
   try {
@@ -128,7 +125,9 @@ describe("the settings", () => {
     ["SMTP_URL", "smtps://u:p@mail.example.com", "smtps://u:p@mail.example.com"],
     ["MAIL_FROM", "Sao Việt <ve@example.com>", "Sao Việt <ve@example.com>"],
     ["MAIL_FROM", "ve@example.com", "ve@example.com"],
-    ["INGEST_KEYS", "one, two,whsec_c2VjcmV0", ["one", "two", "whsec_c2VjcmV0"]],
+    ["REDIS_URL", "redis://h/", { kind: "single", url: "redis://h/" }],
+    ["REDIS_URL", "redis://h/999", { kind: "single", url: "redis://h/999" }],
+    ["INGEST_KEYS", `one, 2,${WHSEC},${WHSEC.replace(/=+$/, "")}`, ["one", "2", WHSEC, WHSEC.replace(/=+$/, "")]],
     ["DELAY_MS", "0", 0],
     ["MAX_RETRIES", "0", 0],
     ["RETRY_DELAYS", " 500ms  1s 2m ", [500, 1_000, 120_000]],
@@ -145,13 +144,14 @@ describe("the settings", () => {
 describe("a bad setting", () => {
   const bad: Record<string, string[]> = {
     PORT: ["-1", "65536", "80.5", "3e3", "0x50", "http", " 80", "999999999999999999999"],
-    HOST: [" ", "a b"],
+    HOST: [" ", "a b", "999.999.999.999", "http://localhost", "127.0.0.1:80"],
     ROLE: ["ALL", "both", "api,worker"],
     REDIS_URL: [
       ...["localhost:6379", "http://h", "unix:redis.sock", "redis://h:x", "redis://h:99999"],
       ...["redis+sentinel://h1:26379", "redis+sentinel://h1/main", "redis+sentinel://h1:26379,/main"],
       ...["redis+cluster://h1", "redis+cluster://h1:7000/0", "redis+cluster://h1:70000", "redis+cluster://"],
       ...["redis+sentinel://u:p%zz@h1:26379/main", "redis+sentinel://h1:0/main"],
+      ...["redis://h:6379/1000", "redis://h:6379/99999", "redis://h:6379/abc", "rediss://h/-1", "redis://h/0/1"],
     ],
     PARTITIONS: ["0", "257", "-1", "two"],
     SMTP_URL: [
@@ -175,7 +175,10 @@ describe("a bad setting", () => {
       "a b@c",
       "Nguyễn <nguyễn@b>",
     ],
-    INGEST_KEYS: [",", "a,,b", "a b", "é", "a,"],
+    INGEST_KEYS: [
+      ...[",", "a,,b", "a b", "é", "a,"],
+      ...["whsec_", "whsec_!!!", "good,whsec_", "whsec_abc!def", `${WHSEC}!`, `${WHSEC},whsec_`],
+    ],
     ADMIN_TOKEN: ["a b", "é", "\n"],
     BOOKING_STORE: ["postgres", "SQL"],
     BOOKING_SQL_URL: ["db", "oracle://h/db"],
@@ -208,14 +211,14 @@ describe("a bad setting", () => {
   });
 
   for (const [name, values] of Object.entries(bad)) {
-    const secret = SECRETS.includes(name);
-    test(`${name} is refused in one line with its name, ${secret ? "not its value" : "its value"}, and what is allowed`, () => {
+    const isSecret = (value: string) => SECRETS.includes(name) || (URLS.includes(name) && value.includes("@"));
+    test(`${name} is refused in one line with its name, ${SECRETS.includes(name) ? "not its value" : "its value"}, and what is allowed`, () => {
       const { allowed } = SETTINGS[name as keyof typeof SETTINGS];
       for (const value of values) {
         const message = errorOf({ [name]: value });
         expect(message).toMatch(new RegExp(`^${name} .*, allowed: `));
         expect(message).toEndWith(`allowed: ${allowed}`);
-        if (!secret) expect(message).toContain(JSON.stringify(value));
+        if (!isSecret(value)) expect(message).toContain(JSON.stringify(value));
         else expect(message.replace(allowed, "").split(" ")).not.toContain(value);
       }
     });
@@ -226,6 +229,9 @@ describe("a bad setting", () => {
       { REDIS_URL: "redis+sentinel://user:hunter2@h1/main" },
       { REDIS_URL: "reddis://user:hunter2@h1" },
       { REDIS_URL: "redis+cluster://user:hunter2%@h1:7000" },
+      { REDIS_URL: "redis://user:hunter2@h1/abc" },
+      { REDIS_URL: "redis://user:hunter2%40h1" },
+      { INGEST_KEYS: "good,whsec_hunter2!" },
       { SMTP_URL: "http://user:hunter2@h1" },
       { SMTP_URL: "smtp://user:hunter2@h1/path" },
       { SMTP_URL: "smtp://user:12/hunter2@h1" }, // a password with a slash, a question mark, a percent sign

@@ -12,13 +12,14 @@ import { PRIORITIES, type Priority } from "./lifecycle.ts";
 const MAX_DELAY_MS = 30 * 86_400_000;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
-const CONTROL = /[\u0000-\u001f\u007f\u0085\u2028\u2029]/;
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 
 function text(maxLength: number) {
   return z
     .string()
-    .min(1)
+    .min(1, { abort: true })
     .max(maxLength)
+    .refine((value) => value.trim() !== "", "must not be whitespace only")
     .refine((value) => !CONTROL.test(value), "must not contain control characters such as CR or LF")
     .refine((value) => value.isWellFormed(), "must be well-formed Unicode");
 }
@@ -54,7 +55,7 @@ const currency = z.string().refine((code) => CURRENCIES.has(code), "must be an I
 
 const locale = z
   .string()
-  .max(35)
+  .max(35, { abort: true })
   .refine((tag) => {
     try {
       return Intl.getCanonicalLocales(tag).length === 1;
@@ -85,10 +86,12 @@ const options = z.strictObject({
   hold: z.boolean().optional(),
 });
 
-function eventOf<const T extends string, D extends z.ZodType>(type: T, data: D) {
+const commonData = z.looseObject({ booking, payment, customer });
+
+function eventOf<T extends z.ZodType, D extends z.ZodType>(type: T, data: D) {
   return z.strictObject({
     id: identifier,
-    type: z.literal(type),
+    type,
     occurredAt: instant.optional(),
     data,
     options: options.optional(),
@@ -97,27 +100,25 @@ function eventOf<const T extends string, D extends z.ZodType>(type: T, data: D) 
 
 interface EventType {
   schema: z.ZodType<Event>;
-  /** Name of the templates: `mail/templates/<template>.*` */
-  template: string;
   priority: Priority;
   /** Overrides DELAY_MS for this type. */
   delayMs?: number;
 }
 
-const paymentCompleted = eventOf("payment.completed", z.looseObject({ booking, payment, customer }));
-const paymentRefunded = eventOf(
-  "payment.refunded",
-  z.looseObject({ booking, payment, customer, refund: refund.optional() }),
-);
+const paymentCompleted = eventOf(z.literal("payment.completed"), commonData);
+const paymentRefunded = eventOf(z.literal("payment.refunded"), commonData.extend({ refund: refund.optional() }));
+
+/** What can be said about an event whose type is missing or unknown. */
+const untyped = eventOf(z.unknown().optional(), commonData);
 
 export type Event = z.output<typeof paymentCompleted> | z.output<typeof paymentRefunded>;
 
 export const EVENT_TYPES: ReadonlyMap<string, EventType> = new Map<string, EventType>([
-  ["payment.completed", { schema: paymentCompleted, template: "payment.completed", priority: "critical" }],
-  ["payment.refunded", { schema: paymentRefunded, template: "payment.refunded", priority: "default" }],
+  ["payment.completed", { schema: paymentCompleted, priority: "critical" }],
+  ["payment.refunded", { schema: paymentRefunded, priority: "default" }],
 ]);
 
-/** One bad field. `pointer` is its JSON Pointer (RFC 6901), "" being the whole body. */
+/** One bad field, with all that is wrong with it. `pointer` is its JSON Pointer (RFC 6901), "" being the whole body. */
 interface FieldProblem {
   pointer: string;
   detail: string;
@@ -126,8 +127,8 @@ interface FieldProblem {
 export type ParsedEvent = { ok: true; event: Event } | { ok: false; problems: FieldProblem[] };
 
 /**
- * Checks a decoded body.
- * @example parseEvent({ id: "evt_1", type: "nope" }) // { ok: false, problems: [{ pointer: "/type", … }] }
+ * Checks a decoded body, and finds all its bad fields at once.
+ * @example parseEvent({ id: "evt_1", type: "nope" }) // { ok: false, problems: [{ pointer: "/type", … }, { pointer: "/data", … }] }
  */
 export function parseEvent(input: unknown): ParsedEvent {
   if (typeof input !== "object" || input === null || Array.isArray(input)) {
@@ -137,14 +138,28 @@ export function parseEvent(input: unknown): ParsedEvent {
   const entry = typeof type === "string" ? EVENT_TYPES.get(type) : undefined;
   if (entry === undefined) {
     const allowed = [...EVENT_TYPES.keys()].join(", ");
-    return { ok: false, problems: [{ pointer: "/type", detail: `is ${show(type)}, must be one of: ${allowed}` }] };
+    const unknown = { pointer: "/type", detail: `is ${show(type)}, must be one of: ${allowed}` };
+    const issues = untyped.safeParse(input, { reportInput: true }).error?.issues ?? [];
+    return { ok: false, problems: [unknown, ...problemsOf(issues)] };
   }
   const parsed = entry.schema.safeParse(input, { reportInput: true });
   if (parsed.success) return { ok: true, event: parsed.data };
-  return { ok: false, problems: parsed.error.issues.flatMap(problemsOf) };
+  return { ok: false, problems: problemsOf(parsed.error.issues) };
 }
 
-function problemsOf(issue: z.core.$ZodIssue): FieldProblem[] {
+function problemsOf(issues: readonly z.core.$ZodIssue[]): FieldProblem[] {
+  const found = new Map<string, FieldProblem>();
+  for (const issue of issues) {
+    for (const problem of fieldsOf(issue)) {
+      const earlier = found.get(problem.pointer);
+      if (earlier === undefined) found.set(problem.pointer, problem);
+      else earlier.detail += `; ${issue.message}`;
+    }
+  }
+  return [...found.values()];
+}
+
+function fieldsOf(issue: z.core.$ZodIssue): FieldProblem[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({
       pointer: pointerOf([...issue.path, key]),

@@ -1,6 +1,6 @@
 /*
- * POST /v1/events/batch: up to 1000 events as a JSON array or NDJSON. Each stands alone: a bad one is a
- * problem in its place and stops no other. The good ones are posted in one turn of the event loop, so that
+ * POST /v1/events/batch: up to 1000 events as a JSON array or NDJSON, told apart by the content type where it says
+ * NDJSON, else by the first character. Each stands alone: a bad one is a problem in its place and stops no other. The good ones are posted in one turn of the event loop, so that
  * they share a pipeline to Redis.
  */
 import type { Hono } from "hono";
@@ -14,13 +14,16 @@ import { type Problem, problem, problemOf, refuse } from "./problem.ts";
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 export const MAX_BATCH_EVENTS = 1000;
 
+const NDJSON = /^application\/(?:x-)?ndjson *(?:;|$)/i;
+
 const ROUTE = "/v1/events/batch";
 
 export function batchRoutes(app: Hono, auth: Auth, ingress: Ingress, log: Logger): void {
   app.post(ROUTE, async (c) => {
     const body = await readPosted(c, auth, MAX_BATCH_BYTES);
     if (!body.ok) return refuse(body.problem);
-    const inputs = /^\s*\[/.test(body.value) ? readArray(body.value) : readLines(body.value);
+    const isArray = !NDJSON.test(c.req.header("content-type") ?? "") && /^\s*\[/.test(body.value);
+    const inputs = isArray ? readArray(body.value) : readLines(body.value);
     if (!inputs.ok) return refuse(inputs.problem);
     if (inputs.value.length === 0) return refuse(problem("invalid-request", "The batch has no events."));
 

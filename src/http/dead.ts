@@ -30,8 +30,8 @@ export const bulkInput = z
     dryRun: z.boolean().default(false),
   })
   .refine(
-    (input) => input.fingerprint !== undefined || input.ids !== undefined || input.all === true,
-    "must name a fingerprint, ids, or all: true",
+    ({ fingerprint, ids, all, dryRun }) => dryRun || fingerprint !== undefined || ids !== undefined || all === true,
+    "must name a fingerprint, ids, or all: true; a dry run alone is of all",
   );
 
 export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: Messages): void {

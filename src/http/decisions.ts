@@ -1,7 +1,8 @@
 /*
  * POST /v1/events/:eventId/commit and /rollback: the producer's transaction has ended, one way or the other.
  * A signature covers its id and the body, not the path: what is signed here has `<eventId>/commit` or
- * `<eventId>/rollback` as its webhook-id, so that a captured request decides nothing else.
+ * `<eventId>/rollback` as its webhook-id and an empty body, so that a captured request decides nothing else, and the
+ * captured post of an event whose id ends in /commit decides nothing at all.
  */
 import type { Context, Hono } from "hono";
 import { EVENT_ID } from "../domain/event.ts";
@@ -31,8 +32,8 @@ async function refusalOf(c: Context, auth: Auth, decision: "commit" | "rollback"
   if (!body.ok) return refuse(body.problem);
   const { headers } = c.req.raw;
   if (auth.isIngest(headers.get("authorization"))) return undefined;
-  if (headers.get("webhook-id") === `${eventId}/${decision}`) return undefined;
-  return refuse(unauthorized(`What is signed for this route has the webhook-id <eventId>/${decision}.`));
+  if (headers.get("webhook-id") === `${eventId}/${decision}` && body.value === "") return undefined;
+  return refuse(unauthorized(`What is signed for this route has the webhook-id <eventId>/${decision} and no body.`));
 }
 
 function committed(eventId: string, answer: Committed): Response {
@@ -49,7 +50,7 @@ function committed(eventId: string, answer: Committed): Response {
     case "cancelled":
       return refuse(problem("rolled-back", `${answer.messageId} was cancelled before; no mail will leave.`));
     case "not_found":
-      return refuse(problem("not-found", "There is no event with this id, or its dedup window has passed."));
+      return refuse(problem("not-found", "There is no event with this id, or it is no longer kept."));
     case "unavailable":
       return refuse(problem("unavailable", `${answer.reason}. The same request again is safe.`));
   }

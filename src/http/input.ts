@@ -17,7 +17,10 @@ export const limitParameter = z.coerce
 
 export const cursorParameter = z.string().min(1).max(512).exactOptional();
 
-/** The query string; a parameter that is unknown or given twice is more likely a mistake than meant. */
+/**
+ * The query string. A parameter that is set to nothing counts as absent, as an empty field of a form sends it; one
+ * that is unknown or given twice is more likely a mistake than meant.
+ */
 export function readQuery<T>(c: Context, schema: z.ZodType<T>): Read<T> {
   const given = Object.entries(c.req.queries());
   const twice = given.filter(([, values]) => values.length > 1);
@@ -25,7 +28,8 @@ export function readQuery<T>(c: Context, schema: z.ZodType<T>): Read<T> {
     const errors = twice.map(([parameter]) => ({ parameter, detail: "is given more than once" }));
     return wrong("The query is not valid.", errors);
   }
-  const parsed = schema.safeParse(Object.fromEntries(given.map(([name, values]) => [name, values[0]])));
+  const values = given.map(([name, [value]]) => [name, value] as const).filter(([, value]) => value !== "");
+  const parsed = schema.safeParse(Object.fromEntries(values));
   if (parsed.success) return { ok: true, value: parsed.data };
   const errors = fieldsOf(parsed.error).map(([path, detail]) => ({ parameter: path.join("."), detail }));
   return wrong("The query is not valid.", errors);

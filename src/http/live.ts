@@ -14,6 +14,7 @@ const RECONNECT_MS = 2_000;
 
 export function liveHandler(feed: Feed, heartbeatMs = 15_000): Handler {
   return (c) => {
+    if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
     const waiting: Transition[] = [];
     let wake = () => {};
     let unfollow = () => {};

@@ -69,28 +69,28 @@ export const PATHS: ZodOpenApiPathsObject = {
   "/v1/events/{eventId}/commit": {
     post: {
       summary: "Commit a held event",
-      description: "Its mail is sent now, or after the delay that was asked for. Idempotent.",
+      description: `Its mail is sent now, or after the delay that was asked for. Idempotent. ${signedAs("commit")}`,
       tags: ["events"],
       security: PRODUCER,
       requestParams: { path: eventPath },
       responses: {
         200: json("Committed, now or before", replies.commitReply),
         202: json("Kept on the local disk until Redis is back", replies.commitReply),
-        ...refusals(400, 401, 403, 404, 409, 503),
+        ...refusals(400, 401, 403, 404, 409, 413, 503),
       },
     },
   },
   "/v1/events/{eventId}/rollback": {
     post: {
       summary: "Roll an event back",
-      description: "Wins over everything that has not been handed to the relay, also when it comes before its event.",
+      description: `Wins over everything that has not been handed to the relay, also when it comes before its event. ${signedAs("rollback")}`,
       tags: ["events"],
       security: PRODUCER,
       requestParams: { path: eventPath },
       responses: {
         200: json("The definitive answer", replies.rollbackReply),
         202: json("Kept on the local disk until Redis is back", replies.rollbackReply),
-        ...refusals(400, 401, 403, 503),
+        ...refusals(400, 401, 403, 413, 503),
       },
     },
   },
@@ -121,7 +121,8 @@ export const PATHS: ZodOpenApiPathsObject = {
   "/v1/dead/replay": {
     post: {
       summary: "Replay many",
-      description: "Takes at least one of `fingerprint`, `ids` and `all: true`. With `dryRun`, says what it would do.",
+      description:
+        "Takes at least one of `fingerprint`, `ids` and `all: true`. With `dryRun`, says what it would do, of all where none is given.",
       tags: ["dead letters"],
       security: ADMIN,
       requestBody: {
@@ -177,6 +178,10 @@ export const PATHS: ZodOpenApiPathsObject = {
   "/readyz": { get: open("An event can be made durable", "application/json", replies.statusReply, 503) },
   "/metrics": { get: open("Prometheus text format", "text/plain", z.string()) },
 };
+
+function signedAs(decision: "commit" | "rollback"): string {
+  return `A signed request has the \`webhook-id\` \`<eventId>/${decision}\` and an empty body; with an ingest key as bearer token a body is ignored.`;
+}
 
 function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject {
   return { description, content: { "application/json": { schema } } };

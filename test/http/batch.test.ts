@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { accepted, event, harness, post, problemOf, redisAway } from "./support.ts";
+import { accepted, asIngest, event, harness, post, problemOf, redisAway } from "./support.ts";
 
 const PATH = "/v1/events/batch";
 
@@ -60,6 +60,18 @@ describe("a batch", () => {
       expect(results[1]).toMatchObject({ type });
       expect(posted.map(({ id }) => id)).toEqual(["evt_0", "evt_2"]);
     }
+  });
+
+  test("that says it is NDJSON is read by lines, also when its first line begins with a bracket", async () => {
+    const lines = ["[1]", "[ broken", JSON.stringify(event())].join("\n");
+    for (const type of ["application/x-ndjson", "application/ndjson; charset=utf-8", "Application/X-NDJSON"]) {
+      const { app, posted } = harness();
+      const results = await resultsOf(await post(app, PATH, lines, { ...asIngest, "content-type": type }));
+      expect(results.map(({ status }) => status)).toEqual([400, 400, 202]);
+      expect(posted).toHaveLength(1);
+    }
+    const headers = { ...asIngest, "content-type": "application/json" };
+    expect((await post(harness().app, PATH, lines, headers)).status).toBe(400);
   });
 
   test("points into the event, not into the batch", async () => {

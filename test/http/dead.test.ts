@@ -42,6 +42,13 @@ describe("the list of dead letters", () => {
   });
 });
 
+test("the list of dead letters takes a parameter that is set to nothing for one that is not there", async () => {
+  const h = withDead("aa");
+  const response = await h.app.request("/v1/dead?fingerprint=&cursor=&limit=", { headers: asAdmin });
+  expect(response.status).toBe(200);
+  expect(h.asked).toEqual([{ limit: 50 }]);
+});
+
 describe("one dead letter", () => {
   test("is replayed, as it is or to another address", async () => {
     const h = withDead("aa", "aa");
@@ -101,6 +108,14 @@ describe("a replay of many", () => {
     expect(h.replays).toEqual([]);
   });
 
+  test("with dryRun alone is of all, as it changes nothing", async () => {
+    const h = withDead("aa", "bb");
+    const response = await admin(h, "/v1/dead/replay", { dryRun: true });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ dryRun: true, matched: 2, replayed: 0, ids: ["msg_0", "msg_1"] });
+    expect(h.replays).toEqual([]);
+  });
+
   test("takes a fingerprint, ids, both, or all", async () => {
     for (const [body, ids] of [
       [{ fingerprint: "aa" }, ["msg_0", "msg_2"]],
@@ -128,14 +143,20 @@ describe("a replay of many", () => {
     expect(reply).toMatchObject({ matched: 450, replayed: 450 });
   });
 
-  test.each([{}, { limit: 5 }, { all: false }, { ids: [] }, { all: true, limit: 0 }, { all: true, dryrun: true }, "x"])(
-    "refuses %j with 400",
-    async (body) => {
-      const h = withDead("aa");
-      const response = await admin(h, "/v1/dead/replay", body);
-      expect(response.status).toBe(400);
-      await problemOf(response);
-      expect(h.replays).toEqual([]);
-    },
-  );
+  test.each([
+    {},
+    { limit: 5 },
+    { all: false },
+    { dryRun: false },
+    { ids: [] },
+    { all: true, limit: 0 },
+    { all: true, dryrun: true },
+    "x",
+  ])("refuses %j with 400", async (body) => {
+    const h = withDead("aa");
+    const response = await admin(h, "/v1/dead/replay", body);
+    expect(response.status).toBe(400);
+    await problemOf(response);
+    expect(h.replays).toEqual([]);
+  });
 });

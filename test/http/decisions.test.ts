@@ -9,6 +9,7 @@ async function decide(
   path: string,
   answer: Partial<{ commit: Committed; rollback: RolledBack }>,
   headers: Record<string, string> = KEYED,
+  body?: string,
 ) {
   const self = harness();
   const asked: string[] = [];
@@ -21,7 +22,7 @@ async function decide(
     };
   if (commit) self.commit = noted(commit);
   if (rollback) self.rollback = noted(rollback);
-  const response = await self.app.request(path, { method: "POST", headers });
+  const response = await self.app.request(path, { method: "POST", headers, ...(body !== undefined && { body }) });
   return {
     status: response.status,
     asked,
@@ -80,14 +81,25 @@ describe("either", () => {
   }
 });
 
+test("a body beside a bearer token is ignored", async () => {
+  const rollback: RolledBack = { kind: "cancelled", messageId: "msg_1", state: "cancelled" };
+  const seen = await decide("/v1/events/evt_1/rollback", { rollback }, KEYED, "{}");
+  expect(seen).toMatchObject({ status: 200, asked: ["evt_1"] });
+});
+
+test("a commit of an event that is not there says nothing of the dedup window, which does not matter to it", async () => {
+  const { body } = await decide("/v1/events/evt_1/commit", { commit: { kind: "not_found" } });
+  expect(body).toMatchObject({ detail: "There is no event with this id, or it is no longer kept." });
+});
+
 describe("a signed decision", () => {
-  const signed = (webhookId: string) => {
+  const signed = (webhookId: string, body = "") => {
     const webhook = new Webhook(new TextEncoder().encode(INGEST_KEY), { format: "raw" });
     const at = new Date();
     return {
       "webhook-id": webhookId,
       "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
-      "webhook-signature": webhook.sign(webhookId, at, ""),
+      "webhook-signature": webhook.sign(webhookId, at, body),
     };
   };
   const rollback: RolledBack = { kind: "cancelled", messageId: "msg_1", state: "cancelled" };
@@ -95,6 +107,18 @@ describe("a signed decision", () => {
   test("is taken under the id that says what it decides", async () => {
     const seen = await decide("/v1/events/evt_1/rollback", { rollback }, signed("evt_1/rollback"));
     expect(seen).toMatchObject({ status: 200, asked: ["evt_1"] });
+  });
+
+  test("has an empty body, so that the post of an event a9/commit is no decision about a9", async () => {
+    const post = '{"id":"a9/commit"}';
+    for (const [verb, body] of [
+      ["commit", post],
+      ["rollback", post],
+      ["commit", " "],
+    ] as const) {
+      const seen = await decide(`/v1/events/a9/${verb}`, { rollback }, signed(`a9/${verb}`, body), body);
+      expect(seen).toMatchObject({ status: 401, asked: [], body: { detail: expect.stringContaining("no body") } });
+    }
   });
 
   test("that was captured decides nothing else: neither another event nor the other way", async () => {

@@ -104,6 +104,15 @@ describe("the OpenAPI document", () => {
     expect(completed?.additionalProperties as unknown).toBe(false);
   });
 
+  test("says what a signed commit or rollback looks like, and that its body may be too large", () => {
+    for (const decision of ["commit", "rollback"]) {
+      const operation = document.paths[`/v1/events/{eventId}/${decision}`].post;
+      expect(operation.description).toContain(`\`<eventId>/${decision}\``);
+      expect(operation.description).toContain("an empty body");
+      expect(operation.responses).toHaveProperty("413");
+    }
+  });
+
   test("gives an example that is valid", () => {
     const content = document.paths?.["/v1/events"]?.post?.requestBody?.content;
     expect(parseEvent(content?.["application/json"]?.example).ok).toBe(true);

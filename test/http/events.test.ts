@@ -38,6 +38,21 @@ describe("posting an event", () => {
     expect(reply).toMatchObject({ duplicate: true, state: "sent", durability: "journaled" });
   });
 
+  test("points at each bad field, also when the type is missing or unknown", async () => {
+    const pointersOf = async (body: object) => {
+      const { detail, errors } = await problemOf(await post(harness().app, PATH, body));
+      return [detail, ...(errors ?? []).map(({ pointer }) => pointer)];
+    };
+    expect(await pointersOf({})).toEqual(["3 fields are wrong.", "/type", "/id", "/data"]);
+    expect(await pointersOf({ id: "", type: "x", data: {} })).toEqual([
+      ...["5 fields are wrong.", "/type", "/id", "/data/booking", "/data/payment", "/data/customer"],
+    ]);
+    const tooLong = event((e) => {
+      e.data.customer.locale = "e".repeat(40);
+    });
+    expect(await pointersOf(tooLong)).toEqual(["One field is wrong.", "/data/customer/locale"]);
+  });
+
   test("answers 422 when the id was used for another body", async () => {
     const h = harness();
     h.answer = () => ({ kind: "conflict", messageId: "msg_other" });

@@ -60,6 +60,16 @@ describe("the live feed", () => {
     await unfollowed(h.followers);
   });
 
+  test("answers HEAD without following", async () => {
+    const h = harness();
+    const response = await h.app.request("/v1/live", { method: "HEAD", headers: asAdmin });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toStartWith("text/event-stream");
+    expect(await response.text()).toBe("");
+    expect(h.followers.size).toBe(0);
+    expect((await h.app.request("/v1/live", { method: "HEAD" })).status).toBe(401);
+  });
+
   test("says that it is still there while nothing happens", async () => {
     const h = harness();
     const app = new Hono().get("/live", liveHandler(h.deps.feed, 1));
