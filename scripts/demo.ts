@@ -7,16 +7,19 @@ import { parseArgs } from "node:util";
 import { simpleParser } from "mailparser";
 import pretty from "pino-pretty";
 import { EVENT_EXAMPLE } from "../src/domain/example.ts";
+import { SETTINGS } from "../src/settings.ts";
 
 const { values } = parseArgs({ options: { once: { type: "boolean", default: false } } });
 const root = join(import.meta.dir, "..");
 const dataDir = mkdtempSync(join(tmpdir(), "postpaid-demo-"));
 const caught = join(dataDir, "caught");
 const MAIL_TIMEOUT_MS = 30_000;
+/** A relay or a Redis that this shell is set up for is not for a demo: it would get real mail. */
+const NOT_OURS = Object.entries(process.env).filter(([name]) => !(name in SETTINGS) && name !== "POSTPAID_CHILD");
 
 const service = Bun.spawn([process.execPath, join(root, "src/main.ts"), "start"], {
   env: {
-    ...process.env,
+    ...Object.fromEntries(NOT_OURS),
     DATA_DIR: dataDir,
     PORT: await freePort(process.env["PORT"] ?? "3000"),
     CATCHER_PORT: await freePort(process.env["CATCHER_PORT"] ?? "1025"),
@@ -36,8 +39,10 @@ function stop(): Promise<void> {
   })();
   return stopped;
 }
-process.on("SIGINT", () => void stop().then(() => process.exit(0)));
-process.on("SIGTERM", () => void stop().then(() => process.exit(0)));
+// SIGHUP: the terminal is closed, and nothing can be said there any more.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => void stop().then(() => process.exit(0)));
+process.stdout.on("error", () => void stop().then(() => process.exit(0)));
 void service.exited.then((status) => {
   if (stopped !== undefined) return;
   say(`The service ended with status ${status}.`);
@@ -90,7 +95,7 @@ function say(...lines: string[]): void {
 
 /** The service's JSON lines, readable; the one that says where it listens resolves `started`. */
 async function printLog(): Promise<void> {
-  const readable = pretty({ colorize: process.stdout.isTTY, sync: true, ignore: "pid,hostname" });
+  const readable = pretty({ colorize: process.stdout.isTTY, destination: process.stdout, ignore: "pid,hostname" });
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of service.stdout) {
@@ -98,9 +103,20 @@ async function printLog(): Promise<void> {
     rest = lines.pop() ?? "";
     for (const line of lines) {
       readable.write(`${line}\n`);
-      const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
-      if (msg === "service started" && url !== undefined) started.resolve(url);
+      const url = urlIn(line);
+      if (url !== undefined) started.resolve(url);
     }
+  }
+}
+
+/** Undefined: it is another line, which need not be JSON. */
+function urlIn(line: string): string | undefined {
+  if (!line.includes('"service started"')) return undefined;
+  try {
+    const { msg, url } = JSON.parse(line) as { msg?: string; url?: string };
+    return msg === "service started" ? url : undefined;
+  } catch {
+    return undefined;
   }
 }
 

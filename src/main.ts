@@ -9,18 +9,19 @@ import { startWorkerRole } from "./startWorker.ts";
 
 /** After this the process ends, whatever still hangs. */
 const HARD_EXIT_MS = 15_000;
+/** For the last lines of the log, when nobody reads them. */
+const LOG_DRAIN_MS = 1_000;
 /** An orphaned worker ends what it has in flight and nothing more; its successor waits for that. */
 const ORPHAN_DEADLINE_MS = 1_000;
+
+// What is written holds customers' data, and is for this user alone.
+process.umask(0o077);
 
 const destination = openDestination(1);
 
 /** stdout is written in the background: nothing may be lost at the end. */
 function exit(status: number): never {
-  try {
-    destination.flushSync();
-  } catch {
-    // stdout is closed: nobody reads it
-  }
+  destination.flushSync();
   process.exit(status);
 }
 
@@ -51,6 +52,7 @@ async function start(): Promise<void> {
     log.info({ why, deadlineMs }, "stopping");
     setTimeout(() => exit(1), deadlineMs + HARD_EXIT_MS).unref();
     await (await running).stop(deadlineMs);
+    await destination.drain(LOG_DRAIN_MS);
     exit(0);
   };
   // First of all: as PID 1 a process has no default action for these.
@@ -65,6 +67,10 @@ async function start(): Promise<void> {
 }
 
 function printSettings(format: { json?: true; markdown?: true }): void {
+  // `postpaid config | head -1`: whoever reads has had enough.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+    error.code === "EPIPE" ? process.exit(0) : fail(error),
+  );
   const settings = describeSettings();
   if (format.json) process.stdout.write(`${JSON.stringify(settings, undefined, 2)}\n`);
   else if (format.markdown) {

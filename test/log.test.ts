@@ -42,7 +42,7 @@ describe("a line", () => {
 });
 
 describe("addresses", () => {
-  test.each(["reason", "reply", "recipient"])("in %s are masked", (field) => {
+  test.each(["reason", "reply", "recipient", "eventId"])("in %s are masked", (field) => {
     const { line, text } = logged(false, {
       [field]: "550 5.1.1 <an.nguyen+x@example.com>: unknown, try binh@example.org",
     });
@@ -57,6 +57,11 @@ describe("addresses", () => {
     expect(line.err["message"]).toContain("refused a***@example.com");
     expect(line.err["stack"]).toContain("a***@example.com");
     expect(line.err["type"]).toBe("Error");
+  });
+
+  test("in an error's code are masked", () => {
+    const error = Object.assign(new Error("no"), { code: "an.nguyen@example.com" });
+    expect(logged(false, { err: error }).line.err["code"]).toBe("a***@example.com");
   });
 
   test("in an error's other fields are not written at all", () => {
@@ -80,6 +85,12 @@ describe("addresses", () => {
     ["<o'neil@example.com>", "<o***@example.com>"],
     ["x=an@example.com;y", "x***@example.com;y"],
     ["an@example.com,binh@example.com", "a***@example.com,b***@example.com"],
+    ['<"an nguyen"@example.com>', "<a***@example.com>"],
+    ['"an\\"n"@example.com', "a***@example.com"],
+    ["an@[192.0.2.1]", "a***@[***]"],
+    ["an@[IPv6:2001:db8::1] said", "a***@[***] said"],
+    ["ngân@ví-dụ.vn", "n***@ví-dụ.vn"],
+    ['say "hi" to binh@example.com', 'say "hi" to b***@example.com'],
     ["no address here, 5 @ 3", "no address here, 5 @ 3"],
     ["", ""],
   ])("in %p read %p", (text, masked) => {
@@ -90,6 +101,8 @@ describe("addresses", () => {
     const startedAt = performance.now();
     maskAddresses("x".repeat(100_000));
     maskAddresses("x@".repeat(50_000));
+    maskAddresses('"'.repeat(100_000));
+    maskAddresses('"\\'.repeat(50_000));
     expect(performance.now() - startedAt).toBeLessThan(500);
   });
 });

@@ -50,7 +50,9 @@ const MAX_LENGTH = 500;
 export function classify(error: SmtpError, phase: Phase, label: string): Exclude<Delivery, { kind: "sent" }> {
   const reason = reasonOf(error, phase, label);
   const kind = kindOf(error, phase);
-  return kind === "relay_fault" ? { kind, reason } : { kind: "failed", failure: { kind, reason } };
+  if (kind === "relay_fault")
+    return mayBeTheMessages(error, phase) ? { kind, reason, suspect: true } : { kind, reason };
+  return { kind: "failed", failure: { kind, reason } };
 }
 
 function kindOf(error: SmtpError, phase: Phase): "relay_fault" | "permanent" | "transient" | "ambiguous" {
@@ -72,6 +74,15 @@ function kindOf(error: SmtpError, phase: Phase): "relay_fault" | "permanent" | "
     case "dot":
       return "ambiguous";
   }
+}
+
+/**
+ * Closed on in an open session: some relays do that to one recipient or content, time and again. What is wrong
+ * with our credentials or our sender, which all that MAIL tells, is the same for each message.
+ */
+function mayBeTheMessages({ command, responseCode }: SmtpError, phase: Phase): boolean {
+  if (phase === "opening") return false;
+  return responseCode === undefined || (responseCode === CLOSING && command !== "MAIL FROM");
 }
 
 /** 550 5.7.x at MAIL: the relay does not let us send as MAIL_FROM, so it will refuse every message. */

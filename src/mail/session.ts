@@ -60,7 +60,7 @@ export function openSession(relay: Relay, timeouts: Timeouts, signal: AbortSigna
     const timer = setTimeout(() => fail(late()), timeouts.connectionMs + timeouts.greetingMs);
     const fail = (error: SmtpError) => {
       clearTimeout(timer);
-      reject(error);
+      reject(relay.guardsPassword ? explained(error) : error);
       connection.close();
     };
     const ready = () => {
@@ -83,6 +83,13 @@ export function openSession(relay: Relay, timeouts: Timeouts, signal: AbortSigna
       connection.login({ user, method, credentials: { user, pass } }, (refusal) => (refusal ? fail(refusal) : ready()));
     });
   });
+}
+
+/** Nodemailer says STARTTLS also where it is not offered, and the relay's "502 what?" would explain nothing. */
+function explained(error: SmtpError): SmtpError {
+  if (error.command !== "STARTTLS" || typeof error.response !== "string") return error;
+  const answer = `the relay answers STARTTLS with "${error.response}"`;
+  return { message: `${answer}, and a password is not sent in the clear (unless requireTLS=false)`, code: "ETLS" };
 }
 
 function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {

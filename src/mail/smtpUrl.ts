@@ -1,6 +1,6 @@
 /*
- * SMTP_URL: smtp:// (STARTTLS when the relay offers it, always with ?requireTLS=true) or smtps:// (TLS
- * from the first byte). Nodemailer's own parser lets a URL set any option of its transport, requeues and
+ * SMTP_URL: smtp:// (STARTTLS when the relay offers it, always with ?requireTLS=true, or with a password that
+ * leaves this host, unless the URL says requireTLS=false or ignoreTLS=true) or smtps:// (TLS from the first byte). Nodemailer's own parser lets a URL set any option of its transport, requeues and
  * pool sizes too; here what is not listed below is refused. Messages never repeat the URL: it has a password.
  */
 import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
@@ -9,6 +9,8 @@ export interface Relay {
   /** "mail.example.com:587", as it stands in reasons and logs. */
   label: string;
   connection: SMTPConnectionOptions;
+  /** TLS is required for the password's sake, and not because the URL says so. */
+  guardsPassword: boolean;
   /** `method` undefined: the first one that the relay offers. */
   auth?: { user: string; pass: string; method?: string };
 }
@@ -41,14 +43,17 @@ export function parseSmtpUrl(text: string): Relay {
     if (!OPTIONS.some((option) => option === key))
       refuse(`has the option ${shown(key)}, must be one of: ${OPTIONS.join(", ")}`);
   }
-  const requireTLS = flag(query, "requireTLS") ?? false;
   const ignoreTLS = flag(query, "ignoreTLS") ?? false;
+  const asked = flag(query, "requireTLS");
+  const guardsPassword = asked === undefined && !ignoreTLS && !secure && url.username !== "" && !isLoopback(host);
+  const requireTLS = asked ?? guardsPassword;
   if (ignoreTLS && (requireTLS || secure)) refuse("asks for TLS and for ignoreTLS");
   const port = url.port === "" ? (secure ? 465 : 587) : Number(url.port);
   if (port === 465 && !secure) refuse("uses port 465, where relays expect TLS from the first byte: write smtps://");
 
   const relay: Relay = {
     label: `${url.hostname}:${port}`,
+    guardsPassword,
     connection: {
       host,
       port,
@@ -69,6 +74,10 @@ export function parseSmtpUrl(text: string): Relay {
     if (method !== null) relay.auth.method = method;
   }
   return relay;
+}
+
+function isLoopback(host: string): boolean {
+  return /^(?:(?:.+\.)?localhost|127\.\d+\.\d+\.\d+|::1)$/i.test(host);
 }
 
 function flag(query: URLSearchParams, key: (typeof OPTIONS)[number]): boolean | undefined {

@@ -119,3 +119,20 @@ describe("the reason", () => {
     expect(reason).toHaveLength(500);
   });
 });
+
+describe("a relay fault may be the message's after all", () => {
+  test.each([
+    [true, "at RCPT", refused("421 4.7.0 closing", "RCPT TO"), "answered"],
+    [true, "at the final dot", refused("421 4.7.0 closing", "DATA", "EMESSAGE"), "dot"],
+    [true, "without an answer to the envelope", LOST, "envelope"],
+    [undefined, "at MAIL, which is the same for each message", refused("421 4.7.0 closing", "MAIL FROM"), "answered"],
+    [undefined, "for want of credentials", refused("530 5.7.0 who are you", "RCPT TO"), "answered"],
+    [undefined, "before there is a session", LOST, "opening"],
+  ] as const)("%p: %s", (suspect, _where, error, phase) => {
+    expect(classify(error, phase, LABEL)).toEqual({
+      kind: "relay_fault",
+      reason: expect.any(String),
+      ...(suspect && { suspect }),
+    });
+  });
+});

@@ -5,7 +5,7 @@ describe("an SMTP_URL", () => {
   test("names host, port and credentials, with their escapes", () => {
     const relay = parseSmtpUrl("smtp://us%40er:p%3Ass%2F@mail.example.com:2525");
     expect(relay.label).toBe("mail.example.com:2525");
-    expect(relay.connection).toMatchObject({ host: "mail.example.com", port: 2525, secure: false, requireTLS: false });
+    expect(relay.connection).toMatchObject({ host: "mail.example.com", port: 2525, secure: false, requireTLS: true });
     expect(relay.auth).toEqual({ user: "us@er", pass: "p:ss/" });
   });
 
@@ -24,6 +24,20 @@ describe("an SMTP_URL", () => {
     ["smtps://h?tls.minVersion=TLSv1.3", { tls: { rejectUnauthorized: true, minVersion: "TLSv1.3" } }],
   ])("%s is understood", (url, connection) => {
     expect(parseSmtpUrl(url).connection).toMatchObject(connection as object);
+  });
+
+  test.each([
+    ["smtp://h", false],
+    ["smtp://u:p@h", true],
+    ["smtp://u:p@10.0.0.1", true],
+    ["smtp://u:p@localhost.example.com", true],
+    ["smtp://u:p@h?requireTLS=false", false],
+    ["smtp://u:p@h?ignoreTLS=true", false],
+    ["smtp://u:p@localhost", false],
+    ["smtp://u:p@127.0.0.1", false],
+    ["smtp://u:p@[::1]", false],
+  ])("%s requires TLS for the password: %p", (url, requireTLS) => {
+    expect(parseSmtpUrl(url).connection.requireTLS).toBe(requireTLS);
   });
 
   test("may choose the way to log in", () => {

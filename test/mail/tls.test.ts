@@ -1,5 +1,6 @@
 /* Nothing of a mail, and no password, travels in the clear when TLS was asked for. */
 import { beforeAll, describe, expect, test } from "bun:test";
+import { classify, type SmtpError } from "../../src/mail/classify.ts";
 import { openSession } from "../../src/mail/session.ts";
 import { parseSmtpUrl, type Relay } from "../../src/mail/smtpUrl.ts";
 import { type Certificate, makeCertificate } from "../support/certificate.ts";
@@ -81,6 +82,34 @@ describe("STARTTLS that was asked for", () => {
     expect(delivery).toEqual({ kind: "relay_fault", reason: "454 4.7.0 not today" });
     expect(relay.received).toEqual([]);
   });
+});
+
+describe("a password for a relay on another host", () => {
+  const elsewhere = (url: string, query = ""): Relay => {
+    const relay = parseSmtpUrl(withLogin(url.replace("127.0.0.1", "mail.example.com")) + query);
+    return { ...relay, connection: { ...relay.connection, host: "127.0.0.1" } };
+  };
+  const open = (relay: Relay) => openSession(relay, TIMES, new AbortController().signal);
+
+  test("is not sent where no TLS is offered, and the reason says so", async () => {
+    const relay = await relayWith({ extensions: LOGIN });
+    const refusal = (await open(elsewhere(relay.url)).catch((error) => error)) as SmtpError;
+    expect(classify(refusal, "opening", "mail.example.com:587")).toEqual({
+      kind: "relay_fault",
+      reason:
+        'no TLS with mail.example.com:587: the relay answers STARTTLS with "502 5.5.1 not here", and a password is not sent in the clear (unless requireTLS=false)',
+    });
+    expect(verbs(relay.commands)).toEqual(["EHLO", "STARTTLS"]);
+  });
+
+  test.each(["?requireTLS=false", "?ignoreTLS=true"])(
+    "is sent in the clear when the URL asks for it (%s)",
+    async (query) => {
+      const relay = await relayWith({ extensions: LOGIN });
+      await (await open(elsewhere(relay.url, query))).quit();
+      expect(verbs(relay.commands)).toContain("AUTH");
+    },
+  );
 });
 
 describe("AUTH", () => {

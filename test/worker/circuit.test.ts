@@ -53,7 +53,7 @@ describe("a closed circuit", () => {
   });
 
   test("says nothing and probes nothing while the relay answers", async () => {
-    for (let i = 0; i < 10; i++) circuit.answered();
+    for (let i = 0; i < 10; i++) circuit.answered("msg_1");
     await pass(60_000);
     expect({ lines: kept.lines, probedAt, readied }).toEqual({ lines: [], probedAt: [], readied: 0 });
   });
@@ -91,7 +91,7 @@ describe("an open circuit", () => {
   test("stays open when an attempt from before the fault gets its answer after it", async () => {
     wrong = "connection refused";
     circuit.fault("connection refused");
-    circuit.answered();
+    circuit.answered("msg_1");
     expect(circuit.allowance(10, 0)).toBe(0);
     await pass(0);
     expect(said("relay is back")).toEqual([]);
@@ -161,11 +161,11 @@ describe("a half-open circuit", () => {
   });
 
   test("closes when the relay has answered for a message, and says for how long it was away", () => {
-    circuit.answered();
+    circuit.answered("msg_1");
     expect(circuit.allowance(10, 0)).toBe(10);
     expect(readied).toBe(2);
     expect(said("relay is back")).toEqual([expect.objectContaining({ awayMs: expect.any(Number) })]);
-    circuit.answered();
+    circuit.answered("msg_1");
     expect(said("relay is back").length).toBe(1);
   });
 
@@ -182,11 +182,34 @@ describe("a half-open circuit", () => {
   });
 
   test("begins anew with a probe at once when the next fault comes after it was closed", async () => {
-    circuit.answered();
+    circuit.answered("msg_1");
     circuit.fault("connection refused");
     await pass(0);
     expect(probedAt).toEqual([0, 0]);
     expect(said("relay is away, the queue waits").length).toBe(2);
+  });
+});
+
+describe("a message that the relay fails in the middle of", () => {
+  const blamed = (times: number, messageId = "msg_1") => Array.from({ length: times }, () => circuit.blames(messageId));
+
+  test("is to blame from the fourth time in a row on", () => {
+    expect(blamed(5)).toEqual([false, false, false, true, true]);
+    expect(circuit.blames("msg_2")).toBe(false);
+  });
+
+  test.each(["answered", "clears"] as const)("begins anew after another outcome (%s)", (outcome) => {
+    blamed(3);
+    circuit[outcome]("msg_1");
+    expect(blamed(4)).toEqual([false, false, false, true]);
+  });
+
+  test("is forgotten when ten thousand others came after it, and not before", () => {
+    blamed(3);
+    blamed(3, "msg_late");
+    for (let i = 0; i < 9_999; i++) circuit.blames(`msg_other_${i}`);
+    expect(circuit.blames("msg_late")).toBe(true);
+    expect(circuit.blames("msg_1")).toBe(false);
   });
 });
 
