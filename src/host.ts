@@ -23,15 +23,18 @@ export interface Running {
 const LOCK_WAIT_MS = 15_000;
 
 /** @throws ConfigError when DATA_DIR cannot be used, Error when another process has it */
-export async function ownDirectory(dataDir: string, role: "service" | "worker"): Promise<DirectoryLock> {
+export async function ownDirectory(dataDir: string, role: "service" | "worker", log: Logger): Promise<DirectoryLock> {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const startedAt = performance.now();
+    for (let waits = 0; performance.now() - startedAt < LOCK_WAIT_MS; waits++) {
+      const lock = lockDirectory(dataDir, role);
+      if (lock !== undefined) return lock;
+      if (waits === 20) log.warn({ dataDir: resolve(dataDir), role }, "another process has DATA_DIR, waiting for it");
+      await Bun.sleep(50);
+    }
   } catch (error) {
     throw new ConfigError(`DATA_DIR is ${JSON.stringify(dataDir)}, allowed: a folder that can be written (${error})`);
-  }
-  for (const deadline = performance.now() + LOCK_WAIT_MS; performance.now() < deadline; await Bun.sleep(50)) {
-    const lock = lockDirectory(dataDir, role);
-    if (lock !== undefined) return lock;
   }
   throw new Error(`another ${role} runs on ${resolve(dataDir)}: give each a DATA_DIR of its own`);
 }

@@ -3,7 +3,7 @@
  * child process, and redis-server too when REDIS_URL is unset.
  */
 import { resolve } from "node:path";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
 import type { Durability } from "./domain/ingress.ts";
 import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
 import { createApp } from "./http/app.ts";
@@ -25,12 +25,14 @@ import { startWorkerChild } from "./worker/child.ts";
 
 /** On top of the deadline: the worker's own last settlements. */
 const CHILD_GRACE_MS = 3_000;
+/** A Redis that takes longer does not hold up the start: what is posted meanwhile is journaled. */
+const CONNECT_WAIT_MS = 3_000;
 const DURABILITY_INTERVAL_MS = 10_000;
 
 /** @throws ConfigError, or an Error when the port or the folder is taken */
 export async function startService(config: Config, host: Host): Promise<Running & { url: string }> {
   const { log } = host;
-  const lock = await ownDirectory(config.DATA_DIR, "service");
+  const lock = await ownDirectory(config.DATA_DIR, "service", log);
   const embedded = config.REDIS_URL === undefined ? await startEmbeddedRedis(config.DATA_DIR, log) : undefined;
   const address = embedded?.address ?? (config.REDIS_URL as RedisAddress);
   const redis = openRedis(address, "ingress", log);
@@ -38,13 +40,14 @@ export async function startService(config: Config, host: Host): Promise<Running 
   let durability: Durability = "written";
   const refreshDurability = async () => {
     const now = await readDurability(redis).catch(() => durability);
-    if (now === "volatile" && durability !== now) log.error("this redis has no AOF: accepted events die with it");
+    if (now === "volatile" && durability !== now)
+      log.error("this redis has no AOF, or does not sync it: accepted events may die with it");
     durability = now;
   };
   redis.on("ready", () => void refreshDurability());
   const durabilityTimer = setInterval(() => void refreshDurability(), DURABILITY_INTERVAL_MS);
-  await redis.connect().catch(() => {}); // it goes on trying
-  await refreshDurability();
+  // It goes on trying; with sentinels that are away, without an end.
+  await Promise.race([redis.connect().then(refreshDurability, () => {}), Bun.sleep(CONNECT_WAIT_MS)]);
 
   const queues = createQueues(redis, config.PARTITIONS);
   const metrics = createMetrics(queues, () => journal.stats());
@@ -72,11 +75,11 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const app = createApp({
     ingress: metrics.counted(ingress),
     messages: createMessages(redis, config.PARTITIONS),
-    dead: createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS),
+    dead: createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS, log),
     queues,
     feed: createFeed(() => openRedis(address, "blocking", log), config.PARTITIONS),
     async ready() {
-      if (journal.stats().bytes < config.JOURNAL_MAX_BYTES) return undefined;
+      if (!journal.stats().full) return undefined;
       return writeFault(redis).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
     },
     ingestKeys: config.INGEST_KEYS ?? [keptSecret(config.DATA_DIR, "ingest.key", "ppi_")],
@@ -115,13 +118,20 @@ function listen(config: Config, fetch: (request: Request) => Response | Promise<
     return Bun.serve({
       hostname: config.HOST,
       port: config.PORT,
-      fetch,
+      // HTTP/1.0 may come without Host, and then the URL without an origin.
+      fetch: (request) =>
+        fetch(request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request),
       development: false,
       idleTimeout: 60,
-      maxRequestBodySize: 16 * 1024 * 1024,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER, // the routes have limits of their own, and problems to say so
     });
   } catch (error) {
-    throw new Error(`cannot listen on HOST ${config.HOST}, PORT ${config.PORT}: ${(error as Error).message}`, {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "EINVAL" || code === "ENOTFOUND" || code === "EADDRNOTAVAIL") {
+      const allowed = "an address of this machine, or a host name that resolves to one";
+      throw new ConfigError(`HOST is ${JSON.stringify(config.HOST)}, allowed: ${allowed} (${message})`);
+    }
+    throw new Error(`cannot listen on HOST ${config.HOST}, PORT ${config.PORT}: ${message}`, {
       cause: error,
     });
   }
