@@ -60,10 +60,11 @@ function kindOf(error: SmtpError, phase: Phase): "relay_fault" | "permanent" | "
   if (phase === "opening") return "relay_fault";
   if (reply !== undefined && reply >= 400 && reply <= 599 && code !== "EPROTOCOL") {
     if (reply === CLOSING || AUTH_REPLIES.has(reply) || refusesSender(error)) return "relay_fault";
-    return reply >= 500 && reply !== BAD_SEQUENCE ? "permanent" : "transient";
+    return reply >= 500 && reply !== BAD_SEQUENCE && !isMailboxFull(error) ? "permanent" : "transient";
   }
   // Refused by nodemailer before anything was written, as a mail over the relay's SIZE is.
-  if ((code === "EENVELOPE" || code === "EMESSAGE") && reply === undefined) return "permanent";
+  // After the dot, an answer that is no reply leaves open what became of it.
+  if ((code === "EENVELOPE" || code === "EMESSAGE") && reply === undefined && phase !== "dot") return "permanent";
   // biome-ignore lint/nursery/useExhaustiveSwitchCases: "opening" has left above, which the compiler knows
   switch (phase) {
     case "envelope":
@@ -88,6 +89,11 @@ function mayBeTheMessages({ command, responseCode }: SmtpError, phase: Phase): b
 /** 550 5.7.x at MAIL: the relay does not let us send as MAIL_FROM, so it will refuse every message. */
 function refusesSender({ command, responseCode, response }: SmtpError): boolean {
   return command === "MAIL FROM" && responseCode === 550 && /^550[ -]5\.7\.\d/.test(response ?? "");
+}
+
+/** RFC 3463 3.3, X.2.2: persons empty their mailboxes, so it is worth some more tries. */
+function isMailboxFull({ response }: SmtpError): boolean {
+  return /^5\d\d[ -]5\.2\.2\b/.test(response ?? "");
 }
 
 const PLACE = {

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { BUCKETS } from "../stream/keys.ts";
 import { heartbeat, type Reclaimed, type ReclaimPolicy, reclaim, retire, sweep } from "../stream/lease.ts";
 import { promote, type Taken } from "../stream/take.ts";
-import { forEach, type Loop, startLoop } from "./loop.ts";
+import { forEach, type Loop, MAX_DELAY_MS, startLoop } from "./loop.ts";
 
 const PROMOTE_LIMIT = 200;
 /** How late a message may become due: the due set can be written by others, so it is polled. */
@@ -64,7 +64,7 @@ export function startReclaimer(
   policy: ReclaimPolicy,
   log: Logger,
 ): Loop {
-  // While Redis was away nobody could renew a lease: the living get one to do so, before theirs count as run out.
+  // While Redis was away nobody could renew a lease: from its return on the living get the time to do so.
   let graceUntil = performance.now() + leaseMs;
   return startLoop("reclaimer", log, async () => {
     try {
@@ -73,9 +73,10 @@ export function startReclaimer(
         logReclaimed(await reclaim(redis, tag, { except: consumer }, minIdleMs, policy), log);
       });
     } catch (error) {
-      graceUntil = performance.now() + leaseMs;
+      graceUntil = Number.POSITIVE_INFINITY;
       throw error;
     }
+    if (graceUntil === Number.POSITIVE_INFINITY) graceUntil = performance.now() + leaseMs + MAX_DELAY_MS;
     return leaseMs / 2;
   });
 }

@@ -18,7 +18,8 @@ export interface Loop {
 }
 
 const FIRST_DELAY_MS = 25;
-const MAX_DELAY_MS = 2_000;
+/** The longest pause after a failure. */
+export const MAX_DELAY_MS = 2_000;
 
 /** @param step does one round and returns the ms until the next */
 export function startLoop(name: string, log: Logger, step: () => Promise<number>): Loop {

@@ -45,6 +45,8 @@ describe("a reply", () => {
     ["550 5.7.60 not allowed to send as this sender", "MAIL FROM", "EENVELOPE", "answered", "relay_fault"],
     ["550 5.1.8 bad sender domain", "MAIL FROM", "EENVELOPE", "answered", "permanent"],
     ["552 5.3.4 too large", "MAIL FROM", "EENVELOPE", "answered", "permanent"],
+    ["552 5.2.2 mailbox full", "RCPT TO", "EENVELOPE", "answered", "transient"],
+    ["550-5.2.2 over quota", "DATA", "EMESSAGE", "dot", "transient"],
     ["451 4.3.0 later", "MAIL FROM", "EENVELOPE", "answered", "transient"],
     ["503 5.5.1 nested MAIL", "MAIL FROM", "EENVELOPE", "answered", "transient"],
     ["550 5.1.1 no such user", "RCPT TO", "EENVELOPE", "answered", "permanent"],
@@ -60,6 +62,11 @@ describe("a reply", () => {
     expect(kindOf(error, phase)).toBe(kind);
     expect(reasonOf(error, phase)).toBe(response);
   });
+});
+
+test("an answer to the final dot that is no reply leaves open what became of the mail", () => {
+  const error: SmtpError = { message: "Message failed", code: "EMESSAGE", command: "DATA", response: "banana" };
+  expect(kindOf(error, "dot")).toBe("ambiguous");
 });
 
 describe("a connection that was lost", () => {
