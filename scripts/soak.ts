@@ -5,6 +5,7 @@
  * one mail and no other mail was sent, or this exits with 1.
  */
 import { eventWith } from "../test/support/event.ts";
+import { freePort } from "../test/support/freePort.ts";
 import { startRedis } from "../test/support/redis.ts";
 import { startRelay } from "../test/support/relay.ts";
 import { INGEST_KEY, makeDataDir, startService } from "../test/support/service.ts";
@@ -89,12 +90,6 @@ async function killNowAndThen(forMs: number): Promise<void> {
     await service.kill();
     service = await launch();
   }
-}
-
-function freePort(): number {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  server.stop(true);
-  return server.port;
 }
 
 await load(PRESENT_MS);

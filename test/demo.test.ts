@@ -1,15 +1,13 @@
 /* The demo, as somebody runs it whose shell is set up for another postpaid. */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cleanUpAfterEach } from "./support/cleanups.ts";
 
 const DEMO = join(import.meta.dir, "../scripts/demo.ts");
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 
 /** In a temporary folder of its own, where it leaves nothing behind. */
 function startDemo(args: string[], env: Record<string, string>) {

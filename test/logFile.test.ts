@@ -1,16 +1,14 @@
 /* A log that cannot be written: the service goes on, and says afterwards what is missing. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmdirSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLog, openDestination } from "../src/log.ts";
+import { cleanUpAfterEach } from "./support/cleanups.ts";
 
 const FULL = "/dev/full";
 
-const cleanups: (() => void)[] = [];
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).reverse()) cleanup();
-});
+const cleanups = cleanUpAfterEach();
 
 /** A folder on a disk of 64 KiB; undefined where this user cannot mount. */
 function smallDisk(): string | undefined {

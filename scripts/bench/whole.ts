@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../test/support/freePort.ts";
 import type { TestRedis } from "../../test/support/redis.ts";
 import { type Child, startChild } from "./child.ts";
 import { benchEvent, benchRedis } from "./measure.ts";
@@ -58,10 +59,4 @@ export async function startWhole(...sinkArgs: string[]): Promise<Whole> {
       rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-function freePort(): number {
-  const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  server.stop(true);
-  return server.port;
 }

@@ -1,8 +1,8 @@
 /* A real MariaDB of its own for a test file, in a temp folder, on a free loopback port. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../support/freePort.ts";
 import { until } from "../support/until.ts";
 
 export interface TestMariadb {
@@ -30,7 +30,7 @@ export async function startMariadb(): Promise<TestMariadb> {
     { stdout: "ignore", stderr: "pipe" },
   );
   if (made.exitCode !== 0) throw new Error(`mariadb-install-db failed: ${made.stderr}`);
-  const port = await freePort();
+  const port = freePort();
   const url = `mysql://root@127.0.0.1:${port}/mysql`;
   let server: Bun.Subprocess | undefined;
 
@@ -75,13 +75,4 @@ export async function startMariadb(): Promise<TestMariadb> {
       rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

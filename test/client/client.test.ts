@@ -1,16 +1,14 @@
 /* What each method asks of the service. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Webhook } from "standardwebhooks";
 import { type Client, createClient, type Event } from "../../src/client/client.ts";
 import { parseEvent, type Event as ServiceEvent } from "../../src/domain/event.ts";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { failOnLeaks } from "../support/leaks.ts";
 import { type FakeService, jsonOf, problem, type Received, type Step, startFake } from "./server.ts";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 failOnLeaks();
 
 const KEY = "test-ingest-key";

@@ -1,14 +1,12 @@
 /* What the client does when the service is in trouble, over real sockets. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { type Client, type ClientOptions, createClient, PostpaidError } from "../../src/client/client.ts";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { failOnLeaks } from "../support/leaks.ts";
 import { type FakeService, jsonOf, problem, type Step, startFake } from "./server.ts";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 failOnLeaks();
 
 const event = eventWith("evt_1");

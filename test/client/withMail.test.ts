@@ -1,14 +1,12 @@
 /* The table of withMail.ts, line by line, over real sockets. */
-import { afterEach, describe, expect, spyOn, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { type Client, createClient, PostpaidError, type Undecided } from "../../src/client/client.ts";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { failOnLeaks } from "../support/leaks.ts";
 import { jsonOf, problem, type Received, type Step, startFake } from "./server.ts";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 failOnLeaks();
 
 type Route = "hold" | "post" | "commit" | "rollback";

@@ -1,16 +1,14 @@
 /* kill -9 at each step, seen from outside: nothing accepted is lost, nothing runs on as an orphan. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import Redis from "ioredis";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
 import { makeDataDir, startService, type TestService } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 
 function dataDir(): string {
   const { path, remove } = makeDataDir();

@@ -1,8 +1,9 @@
 /* Disks that are full, Redis's and the journal's, and a Redis that flaps: what was answered with 202 is mailed, once. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { type FakeRelay, startRelay } from "../support/relay.ts";
@@ -14,10 +15,7 @@ const FLAPS = Number(process.env["FLAPS"] ?? 10);
 const POSTS_BETWEEN = 25;
 const DRAIN_MS = 30_000;
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 
 interface Disk {
   path: string;

@@ -1,34 +1,23 @@
 /* The service when its log cannot be written. */
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { openSync, statSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
+import { freePort } from "../support/freePort.ts";
 import { makeDataDir } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
 const MAIN = join(import.meta.dir, "../../src/main.ts");
 const KEY = "test-ingest-key";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
+const cleanups = cleanUpAfterEach();
 
 /** Its standard output goes to a full disk, so that it cannot say where it listens. */
 async function startMute(): Promise<{ url: string; dataDir: string; child: Bun.Subprocess }> {
   const folder = makeDataDir();
   cleanups.push(folder.remove);
-  const port = await freePort();
+  const port = freePort();
   const child = Bun.spawn([process.execPath, MAIN, "start"], {
     env: {
       PATH: process.env["PATH"] ?? "",

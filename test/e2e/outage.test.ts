@@ -1,15 +1,13 @@
 /* Redis away: posts go on, nothing is lost, nothing doubles, rollbacks win. Seen from outside. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
 import { INGEST_KEY, makeDataDir, startService, type TestService } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 
 interface Setup {
   redis: TestRedis;

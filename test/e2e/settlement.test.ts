@@ -3,8 +3,9 @@
  * cannot get through; what the worker knows is on its own disk by then.
  */
 import { Database } from "bun:sqlite";
-import { afterEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { startRedis } from "../support/redis.ts";
 import { startRelay } from "../support/relay.ts";
@@ -14,10 +15,7 @@ import { until } from "../support/until.ts";
 const ROUNDS = 5;
 const AT_ONCE = 40;
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 
 test(`${ROUNDS * AT_ONCE} mails whose 250 was read, their worker killed before it could settle: none is sent twice`, async () => {
   const redis = await startRedis();

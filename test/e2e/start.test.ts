@@ -1,16 +1,14 @@
 /* The service as a process: what it starts with, what it refuses to start with, what its own edges answer. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { startRedis } from "../support/redis.ts";
 import { INGEST_KEY, makeDataDir, startService } from "../support/service.ts";
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
+const cleanups = cleanUpAfterEach();
 
 function dataDir(): string {
   const { path, remove } = makeDataDir();

@@ -14,6 +14,7 @@ import { bury, sent } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
+import { freePort } from "../support/freePort.ts";
 import { failOnLeaks } from "../support/leaks.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -27,18 +28,16 @@ let server: TestRedis;
 let address: RedisAddress;
 const opened: Redis[] = [];
 
-/** Free, and so is the one for the cluster's bus, 10,000 above. */
-function freePort(): number {
+/** There is one for the cluster's bus 10,000 above it. */
+function lowPort(): number {
   for (;;) {
-    const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    const { port } = listener;
-    listener.stop(true);
+    const port = freePort();
     if (port < 55_000) return port;
   }
 }
 
 beforeAll(async () => {
-  const port = freePort();
+  const port = lowPort();
   server = await startRedis("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--port", String(port));
   address = { kind: "cluster", hosts: [{ host: "127.0.0.1", port }] };
   await server.raw.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");

@@ -5,36 +5,36 @@ import { onRedis } from "./fixture.ts";
 
 const on = onRedis();
 
+async function whileSet(name: string, value: string, was: string, look: () => Promise<void>): Promise<void> {
+  await on.server.raw.config("SET", name, value);
+  try {
+    await look();
+  } finally {
+    await on.server.raw.config("SET", name, was);
+  }
+}
+
 describe("the durability that is promised", () => {
   test.each([
     ["always", "fsynced"],
     ["everysec", "written"],
     ["no", "volatile"],
   ] as const)("with appendfsync %s is %s", async (policy, durability) => {
-    await on.server.raw.config("SET", "appendfsync", policy);
-    try {
+    await whileSet("appendfsync", policy, "always", async () => {
       expect(await readDurability(on.redis)).toBe(durability);
-    } finally {
-      await on.server.raw.config("SET", "appendfsync", "always");
-    }
+    });
   });
 
   test("is not a sync where a rewrite switches it off", async () => {
-    await on.server.raw.config("SET", "no-appendfsync-on-rewrite", "yes");
-    try {
+    await whileSet("no-appendfsync-on-rewrite", "yes", "no", async () => {
       expect(await readDurability(on.redis)).toBe("written");
-    } finally {
-      await on.server.raw.config("SET", "no-appendfsync-on-rewrite", "no");
-    }
+    });
   });
 
   test("without an AOF is none", async () => {
-    await on.server.raw.config("SET", "appendonly", "no");
-    try {
+    await whileSet("appendonly", "no", "yes", async () => {
       expect(await readDurability(on.redis)).toBe("volatile");
-    } finally {
-      await on.server.raw.config("SET", "appendonly", "yes");
-    }
+    });
   });
 
   test("is no more than can be seen where CONFIG is not allowed", async () => {
@@ -57,12 +57,9 @@ describe("the durability that is promised", () => {
     ["has no memory left", ["maxmemory", "1", "0"], "OOM"],
     ["has too few replicas", ["min-replicas-to-write", "1", "0"], "NOREPLICAS"],
   ] as const)("is none by a Redis that %s", async (_what, [setting, on_, off], word) => {
-    await on.server.raw.config("SET", setting, on_);
-    try {
+    await whileSet(setting, on_, off, async () => {
       expect(await writeFault(on.redis)).toStartWith(word);
-    } finally {
-      await on.server.raw.config("SET", setting, off);
-    }
+    });
   });
 
   test("is not lessened by a Redis that can write", async () => {

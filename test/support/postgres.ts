@@ -3,9 +3,9 @@
  * refuses to run as root, so root runs it as the user that Debian's package made.
  */
 import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
+import { freePort } from "./freePort.ts";
 import { until } from "./until.ts";
 
 export interface TestPostgres {
@@ -29,7 +29,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   const directory = mkdtempSync(join(tmpdir(), "pp-pg-"));
   const data = join(directory, "data");
   const asUser = userInfo().uid === 0 ? asPostgres(directory) : [];
-  const port = await freePort();
+  const port = freePort();
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   let server: Bun.Subprocess | undefined;
   let frozen: number[] = [];
@@ -139,15 +139,6 @@ function asPostgres(directory: string): string[] {
   }
   chownSync(directory, Number(uid), Number(gid));
   return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function signal(pid: number, name: "SIGSTOP" | "SIGCONT"): void {

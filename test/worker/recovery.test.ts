@@ -1,5 +1,5 @@
 /* What a worker does about entries, stores and rollbacks when something around it fails, on a real Redis. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,33 +10,20 @@ import { connect } from "../../src/stream/connect.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
-import { type Pipeline, startPipeline } from "../support/pipeline.ts";
-import { startRedis, type TestRedis } from "../support/redis.ts";
-import { type FakeRelay, startRelay } from "../support/relay.ts";
+import type { FakeRelay } from "../support/relay.ts";
 import { until } from "../support/until.ts";
+import { onPipeline } from "./fixture.ts";
 
 const TAG = tagOf(0);
 
-let server: TestRedis;
-let pipeline: Pipeline;
+const on = onPipeline();
 let relay: FakeRelay;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
 beforeEach(async () => {
-  await server.raw.flushall();
-  pipeline = await startPipeline(server);
-  relay = await startRelay();
-});
-afterEach(async () => {
-  await pipeline.stop();
-  await relay.stop();
+  relay = await on.relayWith();
 });
 
 async function timelineOf(messageId: string): Promise<string[]> {
-  const { timeline = [] } = (await pipeline.messages.byId(messageId)) ?? {};
+  const { timeline = [] } = (await on.pipeline.messages.byId(messageId)) ?? {};
   return timeline.map(({ state, attempt }) => (attempt === undefined ? state : `${state} ${attempt}`));
 }
 
@@ -45,19 +32,19 @@ function bookingWith(statusOf: BookingStore["statusOf"], isAway?: () => boolean)
 }
 
 test("an entry that is ours by a take that ran late is reclaimed when its lease has run out", async () => {
-  await pipeline.startWorker(relay.url, { leaseMs: 300 });
-  const late = connect(server.address, "worker");
+  await on.pipeline.startWorker(relay.url, { leaseMs: 300 });
+  const late = connect(on.server.address, "worker");
   await late.connect();
   let id = "";
   // Redis runs what an old connection still had in flight. Where the living worker is faster: once more.
   for (let taken = 0; taken === 0; ) {
-    await server.raw.sadd(key.paused(TAG), "0");
-    id = await pipeline.post(eventWith(`evt_${performance.now()}`));
-    await server.raw.srem(key.paused(TAG), "0");
+    await on.server.raw.sadd(key.paused(TAG), "0");
+    id = await on.pipeline.post(eventWith(`evt_${performance.now()}`));
+    await on.server.raw.srem(key.paused(TAG), "0");
     taken = (await take(late, TAG, "worker-test", 1, [0, 0, 0])).length;
   }
   late.disconnect();
-  await pipeline.entered(id, "sent");
+  await on.pipeline.entered(id, "sent");
   expect(await timelineOf(id)).toEqual(["queued", "sending 1", "unknown 1", "queued", "sending 2", "sent 2"]);
 });
 
@@ -80,18 +67,18 @@ test("two workers, and Redis away for longer than the lease: neither robs the ot
   };
   const directories = ["a", "b"].map(() => mkdtempSync(join(tmpdir(), "pp-")));
   for (const [i, directory] of directories.entries()) {
-    const outbox = openOutbox(directory, pipeline.lines.log);
-    await pipeline.startWorker(relay.url, { consumer: `worker-${i}`, concurrency: count, mailer, leaseMs, outbox });
+    const outbox = openOutbox(directory, on.pipeline.lines.log);
+    await on.pipeline.startWorker(relay.url, { consumer: `worker-${i}`, concurrency: count, mailer, leaseMs, outbox });
   }
   const posts = Array.from({ length: count }, (_, i) => eventWith(`evt_${i}`, undefined, `a${i}@example.com`));
-  const ids = await Promise.all(posts.map((event) => pipeline.post(event)));
+  const ids = await Promise.all(posts.map((event) => on.pipeline.post(event)));
   await until("all are being sent", () => held.length === count);
-  await server.kill();
+  await on.server.kill();
   for (const goOn of held) goOn();
   const awayFrom = performance.now();
   await until("the leases have run out", () => performance.now() - awayFrom > 1.5 * leaseMs, 10_000);
-  await server.start();
-  for (const id of ids) await pipeline.entered(id, "sent");
+  await on.server.start();
+  for (const id of ids) await on.pipeline.entered(id, "sent");
   expect([...tries.values()]).toEqual(ids.map(() => 1));
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 }, 30_000);
@@ -102,9 +89,9 @@ test("a rollback that is journaled while the booking store is asked wins over th
     isRolledBack = true;
     return { kind: "paid" };
   });
-  await pipeline.startWorker(relay.url, { isRolledBack: () => isRolledBack, booking });
-  const id = await pipeline.post(eventWith("evt_1"));
-  await pipeline.entered(id, "cancelled");
+  await on.pipeline.startWorker(relay.url, { isRolledBack: () => isRolledBack, booking });
+  const id = await on.pipeline.post(eventWith("evt_1"));
+  await on.pipeline.entered(id, "cancelled");
   expect(relay.received).toEqual([]);
 });
 
@@ -112,36 +99,35 @@ test("a journal that cannot be read keeps mail back, spends no attempt and ends 
   const isRolledBack = () => {
     throw new Error("SQLITE_CORRUPT: database disk image is malformed");
   };
-  await pipeline.startWorker(relay.url, { isRolledBack });
-  const id = await pipeline.post(eventWith("evt_1"));
-  const { reason } = await pipeline.entered(id, "scheduled");
+  await on.pipeline.startWorker(relay.url, { isRolledBack });
+  const id = await on.pipeline.post(eventWith("evt_1"));
+  const { reason } = await on.pipeline.entered(id, "scheduled");
   expect(reason).toContain("nobody can say whether it was rolled back");
-  expect((await pipeline.messages.byId(id))?.attempt).toBe(0);
+  expect((await on.pipeline.messages.byId(id))?.attempt).toBe(0);
   expect(relay.received).toEqual([]);
 });
 
 test("a stop while the booking store is asked gives the message back, and the next life asks again", async () => {
   const policy = { maxRetries: 3, retryDelaysMs: [1], onUnknown: "hold" } as const;
   const silent = bookingWith(() => new Promise<never>(() => {}));
-  const worker = await pipeline.startWorker(relay.url, { policy, booking: silent });
-  const id = await pipeline.post(eventWith("evt_1"));
-  await pipeline.entered(id, "sending", 1);
+  const worker = await on.pipeline.startWorker(relay.url, { policy, booking: silent });
+  const id = await on.pipeline.post(eventWith("evt_1"));
+  await on.pipeline.entered(id, "sending", 1);
   await worker.stop(0);
-  await pipeline.startWorker(relay.url, { policy, booking: bookingWith(async () => ({ kind: "cancelled" })) });
-  await pipeline.entered(id, "cancelled");
+  await on.pipeline.startWorker(relay.url, { policy, booking: bookingWith(async () => ({ kind: "cancelled" })) });
+  await on.pipeline.entered(id, "cancelled");
   expect(await timelineOf(id)).toEqual(["queued", "sending 1", "queued", "sending 1", "cancelled"]);
   expect(relay.received).toEqual([]);
 });
 
 test("the booking store is asked before a later attempt, too", async () => {
-  await relay.stop();
-  relay = await startRelay({ dot: ["451 4.3.0 try later"] });
+  relay = await on.relayWith({ dot: ["451 4.3.0 try later"] });
   const answers = ["paid", "cancelled"] as const;
   let asked = 0;
   const booking = bookingWith(async () => ({ kind: answers[asked++] ?? "paid" }));
-  await pipeline.startWorker(relay.url, { booking });
-  const id = await pipeline.post(eventWith("evt_1"));
-  await pipeline.entered(id, "cancelled");
+  await on.pipeline.startWorker(relay.url, { booking });
+  const id = await on.pipeline.post(eventWith("evt_1"));
+  await on.pipeline.entered(id, "cancelled");
   expect(await timelineOf(id)).toEqual(["queued", "sending 1", "deferred 1", "queued", "sending 2", "cancelled"]);
 });
 
@@ -155,22 +141,22 @@ test("while the booking store is away one message at a time asks for it, and the
     },
     () => isAway,
   );
-  await pipeline.startWorker(relay.url, { booking, concurrency: 10 });
-  const ids = await Promise.all(Array.from({ length: 20 }, (_, i) => pipeline.post(eventWith(`evt_${i}`))));
+  await on.pipeline.startWorker(relay.url, { booking, concurrency: 10 });
+  const ids = await Promise.all(Array.from({ length: 20 }, (_, i) => on.pipeline.post(eventWith(`evt_${i}`))));
   await until("it was asked", () => asked > 0);
   expect(asked).toBeLessThan(5);
   isAway = false;
-  for (const id of ids) await pipeline.entered(id, "sent");
+  for (const id of ids) await on.pipeline.entered(id, "sent");
 });
 
 test("a timeline that grows without end keeps its beginning and its end", async () => {
   const booking = bookingWith(async () => ({ kind: "unavailable", reason: "x".repeat(400) }));
   booking.delaysMs = [1];
-  await pipeline.startWorker(relay.url, { booking });
-  const id = await pipeline.post(eventWith("evt_1"));
+  await on.pipeline.startWorker(relay.url, { booking });
+  const id = await on.pipeline.post(eventWith("evt_1"));
   let longest = 0;
   await until("it has grown to its bound", async () => {
-    const length = await server.raw.hstrlen(key.message(TAG, id), "l");
+    const length = await on.server.raw.hstrlen(key.message(TAG, id), "l");
     const isShorter = length < longest;
     longest = Math.max(longest, length);
     return isShorter;
