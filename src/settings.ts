@@ -25,6 +25,7 @@ export interface Setting<T> {
 }
 
 const DAY_MS = 86_400_000;
+
 function integer(fallback: number, min: number, max: number, about: string): Setting<number> {
   return {
     default: String(fallback),

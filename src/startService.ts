@@ -44,10 +44,10 @@ export async function startService(config: Config, host: Host): Promise<Running 
       log.error("this redis has no AOF, or does not sync it: accepted events may die with it");
     durability = now;
   };
-  redis.on("ready", () => void refreshDurability());
-  const durabilityTimer = setInterval(() => void refreshDurability(), DURABILITY_INTERVAL_MS);
   // It goes on trying; with sentinels that are away, without an end.
   await Promise.race([redis.connect().then(refreshDurability, () => {}), Bun.sleep(CONNECT_WAIT_MS)]);
+  redis.on("ready", () => void refreshDurability());
+  const durabilityTimer = setInterval(() => void refreshDurability(), DURABILITY_INTERVAL_MS);
 
   const queues = createQueues(redis, config.PARTITIONS);
   const metrics = createMetrics(queues, () => journal.stats());

@@ -22,7 +22,10 @@ export function readStatus(value: unknown, source: string): BookingStatus {
   return unavailable(source, `the status is ${show(value)}, must be paid, pending or cancelled`);
 }
 
-/** One line, however many the fault had, without the URL that an HTTP fault may name with its query. `source` is what a person would look at: "db:5432", never with a password. */
+/**
+ * One line, however many the fault had, without the URL that an HTTP fault may name with its query. `source` is what
+ * a person would look at: "db:5432", never with a password.
+ */
 export function unavailable(source: string, fault: string): BookingStatus {
   const line = `${source}: ${fault.replace(/https?:\/\/[^\s"')]+/g, "its URL")}`.replace(/[\s\p{Cc}]+/gu, " ").trim();
   return { kind: "unavailable", reason: cut(line, MAX_REASON) };

@@ -12,6 +12,7 @@
  *                                        ├── promote ── UNKNOWN, to be resent ◀┘ │
  *                                        └── replay ─── UNKNOWN, held ◀──────────┘, DEAD
  *
+ *   undecided: HELD -> HELD, asked in vain.
  *   With no delay, enqueue and commit go straight to QUEUED; an event that was rolled back before goes to CANCELLED.
  *   rollback: any state but SENDING and SENT -> CANCELLED.   cancel: SENDING -> CANCELLED, nothing was said yet.
  *   drop: DEAD or a held UNKNOWN -> CANCELLED.   reclaim buries what has no retries left.

@@ -1,7 +1,7 @@
 /*
  * POST /v1/events/batch: up to 1000 events as a JSON array or NDJSON, told apart by the content type where it says
- * NDJSON, else by the first character. Each stands alone: a bad one is a problem in its place and stops no other. The good ones are posted in one turn of the event loop, so that
- * they share a pipeline to Redis.
+ * NDJSON, else by the first character. Each stands alone: a bad one is a problem in its place and stops no other. The
+ * good ones are posted in one turn of the event loop, so that they share a script call.
  */
 import type { Hono } from "hono";
 import type { Logger } from "pino";

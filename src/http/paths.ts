@@ -83,7 +83,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   "/v1/events/{eventId}/rollback": {
     post: {
       summary: "Roll an event back",
-      description: `Wins over everything that has not been handed to the relay, also when it comes before its event. ${signedAs("rollback")}`,
+      description: `Wins over everything that no worker has taken, also when it comes before its event. ${signedAs("rollback")}`,
       tags: ["events"],
       security: PRODUCER,
       requestParams: { path: eventPath },

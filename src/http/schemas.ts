@@ -23,7 +23,7 @@ export const acceptedReply = z
     duplicate: z.boolean().meta({ description: "The same event was accepted before, within the dedup window." }),
     durability: z.enum(DURABILITIES).meta({
       description:
-        "`fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis keeps nothing on disk.",
+        "`fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF, or leaves its sync to the operating system.",
     }),
   })
   .meta({ id: "Accepted" });

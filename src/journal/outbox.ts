@@ -20,21 +20,18 @@ interface SentFact {
   reply: string;
 }
 
-export interface Batch {
-  /** Undefined: the disk could not take it. */
-  id: number | undefined;
-  facts: readonly SentFact[];
-}
+/** Undefined: the disk could not take it. */
+type BatchId = number | undefined;
 
 export interface Outbox {
   /** Returns when they are written. A disk that cannot take them is logged, and the mail is settled all the same. */
-  record(facts: readonly SentFact[]): Batch;
+  record(facts: readonly SentFact[]): BatchId;
   /** Returns when all that was recorded is on the disk. */
   sync(): void;
   /** All of it was settled. */
-  forget(batch: Batch): void;
+  forget(id: BatchId): void;
   /** What an earlier life of this worker left. */
-  left(): Batch[];
+  left(): { id: number; facts: SentFact[] }[];
   close(): void;
 }
 
@@ -44,7 +41,7 @@ export function openOutbox(directory: string, log: Logger): Outbox {
   const remove = database.prepare("DELETE FROM batches WHERE id = ?");
   let settled: number[] = [];
 
-  const write = database.transaction((facts: readonly SentFact[]): number | undefined => {
+  const write = database.transaction((facts: readonly SentFact[]): BatchId => {
     for (const id of settled) remove.run(id);
     return facts.length === 0 ? undefined : Number(insert.run(textOf(facts)).lastInsertRowid);
   });
@@ -58,20 +55,19 @@ export function openOutbox(directory: string, log: Logger): Outbox {
     }
   }
 
-  function record(facts: readonly SentFact[]): Batch {
-    const id = orLog(() => {
-      const written = write(facts);
+  function record(facts: readonly SentFact[]): BatchId {
+    return orLog(() => {
+      const id = write(facts);
       settled = [];
-      return written;
+      return id;
     });
-    return { id, facts };
   }
 
   return {
     record,
     // It syncs the WAL before it copies it (sqlite.org/pragma.html#pragma_synchronous, NORMAL).
     sync: () => void orLog(() => database.run("PRAGMA wal_checkpoint(PASSIVE)")),
-    forget({ id }) {
+    forget(id) {
       if (id !== undefined) settled.push(id);
     },
     left() {

@@ -17,14 +17,16 @@ export interface Mail {
 export type Delivery =
   | { kind: "sent"; reply: string }
   | { kind: "failed"; failure: Failure }
-  /** The relay's fault, not the message's: nothing was handed over and no attempt is spent. `suspect`: it may be the
-   * message's after all, the relay failed in the middle of it. */
+  /**
+   * The relay's fault, not the message's: nothing was handed over and no attempt is spent. `suspect`: it may be the
+   * message's after all, the relay failed in the middle of it.
+   */
   | { kind: "relay_fault"; reason: string; suspect?: true };
 
 export interface Mailer {
   /** Never throws. */
   send(mail: Mail): Promise<Delivery>;
-  /** Asks a connection that is idle, or greets on a new one; undefined when the relay is fine, else what is wrong with it. */
+  /** Asks an idle connection, or greets on a new one; undefined when the relay is fine, else what is wrong with it. */
   probe(): Promise<string | undefined>;
   /** Waits for what is in flight. */
   close(): Promise<void>;

@@ -1,7 +1,8 @@
 /*
  * SMTP_URL: smtp:// (STARTTLS when the relay offers it, always with ?requireTLS=true, or with a password that
- * leaves this host, unless the URL says requireTLS=false or ignoreTLS=true) or smtps:// (TLS from the first byte). Nodemailer's own parser lets a URL set any option of its transport, requeues and
- * pool sizes too; here what is not listed below is refused. Messages never repeat the URL: it has a password.
+ * leaves this host, unless the URL says requireTLS=false or ignoreTLS=true) or smtps:// (TLS from the first byte).
+ * Nodemailer's own parser lets a URL set any option of its transport, requeues and pool sizes too; here what is not
+ * listed below is refused. Messages never repeat the URL: it has a password.
  */
 import type { SMTPConnectionOptions } from "nodemailer/lib/smtp-connection";
 

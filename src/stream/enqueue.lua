@@ -19,6 +19,11 @@ local function answer(word, id, state, due)
   result[n + 1], result[n + 2], result[n + 3], result[n + 4] = word, id, state, due
 end
 
+local function put(fields, name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+
 local function next_generation(first)
   local id, generation = first, 1
   while redis.call('EXISTS', MESSAGE .. id) == 1 do
@@ -60,8 +65,7 @@ for i = 4, #ARGV, 9 do
     redis.call('RPUSH', FIND .. ARGV[i + 6], id)
     redis.call('RPUSH', FIND .. ARGV[i + 7], id)
     local fields = { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
-    local function also(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
-    if held then also('h', delay) end
+    if held then put(fields, 'h', delay) end
     if rolled_back then
       -- It goes nowhere.
     elseif held then
@@ -69,7 +73,7 @@ for i = 4, #ARGV, 9 do
     elseif delay > 0 then
       redis.call('ZADD', DUE, due, id)
     else
-      also('q', enqueue(rank, id))
+      put(fields, 'q', enqueue(rank, id))
     end
     local l = move(id, nil, state, '', 'posted', nil, fields)
     if id ~= first then point(first, id, hash) end

@@ -20,7 +20,10 @@ const enqueue = script("enqueue", source);
 /** Events in one script call. Small enough that Redis works on one while the next is put together. */
 const MAX_CALL = 32;
 
-/** Calls under way at once in a partition: one that Redis works on, one that waits for it. What comes meanwhile goes in the next. */
+/**
+ * Calls under way at once in a partition: one that Redis works on, one that waits for it. What comes meanwhile goes
+ * in the next.
+ */
 const MAX_CALLS = 2;
 
 export interface IngressOptions {
@@ -44,22 +47,24 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-export function createIngress(redis: Redis, options: IngressOptions): Ingress {
-  const queues = Array.from({ length: options.partitions }, () => ({ waiting: [] as Waiting[], calls: 0 }));
+interface Queue {
+  partition: number;
+  waiting: Waiting[];
+  /** Under way. */
+  calls: number;
+}
 
-  function flush(partition: number): void {
-    const queue = queues[partition];
-    if (queue === undefined) return;
-    while (queue.waiting.length > 0 && queue.calls < MAX_CALLS) {
-      void send(partition, queue, queue.waiting.splice(0, MAX_CALL));
-    }
+export function createIngress(redis: Redis, options: IngressOptions): Ingress {
+  const queues: Queue[] = [];
+  for (let partition = 0; partition < options.partitions; partition++)
+    queues.push({ partition, waiting: [], calls: 0 });
+
+  function flush(queue: Queue): void {
+    while (queue.waiting.length > 0 && queue.calls < MAX_CALLS) void send(queue, queue.waiting.splice(0, MAX_CALL));
   }
 
-  async function send(
-    partition: number,
-    queue: { waiting: Waiting[]; calls: number },
-    batch: Waiting[],
-  ): Promise<void> {
+  async function send(queue: Queue, batch: Waiting[]): Promise<void> {
+    const { partition } = queue;
     queue.calls += 1;
     try {
       const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
@@ -80,17 +85,16 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       else for (const { reject } of batch) reject(error);
     } finally {
       queue.calls -= 1;
-      flush(partition);
+      flush(queue);
     }
   }
 
   return {
     post(event, acceptedAt) {
       return new Promise((resolve, reject) => {
-        const partition = partitionOf(event.id, options.partitions);
-        const { waiting } = queues[partition] as { waiting: Waiting[] };
-        if (waiting.length === 0) setImmediate(flush, partition);
-        waiting.push({ event, acceptedAt, resolve, reject });
+        const queue = queues[partitionOf(event.id, options.partitions)] as Queue;
+        if (queue.waiting.length === 0) setImmediate(flush, queue);
+        queue.waiting.push({ event, acceptedAt, resolve, reject });
       });
     },
     async commit(eventId) {

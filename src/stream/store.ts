@@ -44,7 +44,7 @@ export interface DeadLetters {
   groups(): Promise<DeadGroup[]>;
   /** DEAD or held UNKNOWN -> QUEUED. `not_found`: no such message; `not_dead`: its state is another. */
   replay(messageId: string, edit: Edit): Promise<"replayed" | "not_found" | "not_dead">;
-  /** Removes the message for good. */
+  /** DEAD or held UNKNOWN -> CANCELLED, kept for the retention. */
   drop(messageId: string): Promise<"dropped" | "not_found" | "not_dead">;
 }
 
@@ -59,7 +59,7 @@ export interface QueueDepth {
 
 export interface Queues {
   depths(): Promise<QueueDepth[]>;
-  /** Messages now in each state, and how many ever entered it. */
+  /** How many ever entered each state, and how many did not leave it; those that expired did not. */
   counts(): Promise<Record<State, { now: number; total: number }>>;
   pause(queue: Priority): Promise<void>;
   resume(queue: Priority): Promise<void>;

@@ -5,8 +5,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import type { State } from "../domain/lifecycle.ts";
-import type { Batch, Outbox } from "../journal/outbox.ts";
+import type { Outbox } from "../journal/outbox.ts";
 import {
   attest,
   bury,
@@ -19,7 +18,7 @@ import {
   release,
   sent,
 } from "../stream/settle.ts";
-import type { Claim, Taken } from "../stream/take.ts";
+import type { Taken } from "../stream/take.ts";
 import type { Settlement } from "./attempt.ts";
 
 const MAX_CALL = 100;
@@ -71,16 +70,16 @@ export function createSettler(options: SettlerOptions): Settler {
 
   async function write(batch: Item[]): Promise<void> {
     const facts = claims(batch, "sent");
-    let recorded: Batch | undefined;
+    let recorded: ReturnType<Outbox["record"]>;
     for (let failures = 0; !abandoned; failures++) {
       try {
         const settling = call(batch, options);
         // Written to the socket first: that is settled also when we die here.
         if (failures === 0 && facts.length > 0) recorded = options.outbox.record(facts);
-        const written = await settling;
+        const written = await confirm(batch, await settling, options);
         if (away) log.warn("settlements are written again");
         away = false;
-        if (recorded !== undefined) options.outbox.forget(recorded);
+        options.outbox.forget(recorded);
         batch.forEach((item, i) => {
           item.resolve(written[i] ?? false);
         });
@@ -118,21 +117,16 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
       const mails = claims(batch, "sent");
       const written = await sent(redis, tag, consumer, options.retentionMs, mails);
       // Lost to another worker meanwhile: where that has not begun to send it again, it need not.
-      const attested = await Promise.all(
+      return Promise.all(
         mails.map(
           (mail, i) => written[i] || attest(redis, tag, mail.messageId, mail.attempt, mail.reply, options.retentionMs),
         ),
       );
-      return writtenBefore(redis, tag, "sent", mails, attested);
     }
-    case "deferred": {
-      const mails = claims(batch, "deferred");
-      return writtenBefore(redis, tag, "deferred", mails, await defer(redis, tag, consumer, mails));
-    }
-    case "unknown": {
-      const mails = claims(batch, "unknown");
-      return writtenBefore(redis, tag, "unknown", mails, await lose(redis, tag, consumer, mails));
-    }
+    case "deferred":
+      return defer(redis, tag, consumer, claims(batch, "deferred"));
+    case "unknown":
+      return lose(redis, tag, consumer, claims(batch, "unknown"));
     case "postponed":
       return postpone(redis, tag, consumer, claims(batch, "postponed"));
     case "cancelled":
@@ -142,32 +136,30 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
     case "dead": {
       const letters = claims(batch, "dead");
       const alike = await bury(redis, tag, consumer, letters);
-      const before = await writtenBefore(
-        redis,
-        tag,
-        "dead",
-        letters,
-        alike.map((count) => count !== 0),
-      );
-      for (const [i, letter] of letters.entries()) {
-        const count = alike[i] === 0 && before[i] ? await countAlike(redis, tag, letter.reason) : alike[i];
-        if (count === 1) options.onFirstOfItsKind(letter, letter.reason);
-      }
-      return before;
+      letters.forEach((letter, i) => {
+        if (alike[i] === 1) options.onFirstOfItsKind(letter, letter.reason);
+      });
+      return alike.map((count) => count !== 0);
     }
   }
 }
 
-/** A settlement whose reply was lost is sent again, and finds itself no longer the owner: it was written all the same. */
-async function writtenBefore(
-  redis: Redis,
-  tag: string,
-  state: State,
-  mails: readonly Claim[],
-  written: boolean[],
-): Promise<boolean[]> {
-  if (!written.includes(false)) return written;
-  const before = await haveEndedIn(redis, tag, state, mails);
+/**
+ * A settlement whose reply was lost is sent again, by the client too, and finds itself no longer the owner: where
+ * the attempt has ended as it says, it was written all the same.
+ */
+async function confirm(batch: Item[], written: boolean[], options: SettlerOptions): Promise<boolean[]> {
+  const kind = batch[0]?.settlement.kind;
+  if (!written.includes(false) || !(kind === "sent" || kind === "deferred" || kind === "unknown" || kind === "dead"))
+    return written;
+  const { redis } = options;
+  const items = claims(batch, kind);
+  const tag = items[0]?.tag ?? "";
+  const before = await haveEndedIn(redis, tag, kind, items);
+  for (const [i, item] of items.entries()) {
+    if (written[i] || !before[i] || item.kind !== "dead") continue;
+    if ((await countAlike(redis, tag, item.reason)) === 1) options.onFirstOfItsKind(item, item.reason);
+  }
   return written.map((one, i) => one || (before[i] ?? false));
 }
 

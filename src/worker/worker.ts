@@ -143,14 +143,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
 /** Facts of an earlier life: the mail has left, whatever Redis thinks of the message. */
 async function settleThePast({ redis, consumer, outbox, retentionMs, log }: WorkerOptions): Promise<void> {
-  for (const batch of outbox.left()) {
-    for (const fact of batch.facts) {
+  for (const { id, facts } of outbox.left()) {
+    for (const fact of facts) {
       const { tag, messageId, attempt, reply } = fact;
       const [written] = await sent(redis, tag, consumer, retentionMs, [fact]);
       const settled = written || (await attest(redis, tag, messageId, attempt, reply, retentionMs));
       if (settled) log.warn({ messageId, attempt, reply }, "message sent, settled after a restart");
     }
-    outbox.forget(batch);
+    outbox.forget(id);
   }
 }
 
