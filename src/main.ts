@@ -3,7 +3,8 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../package.json" with { type: "json" };
 import { type Config, ConfigError, describeSettings, loadConfig } from "./config.ts";
-import { createLog, openDestination } from "./log.ts";
+import { createLog } from "./log.ts";
+import { openDestination } from "./logFile.ts";
 import { startService } from "./startService.ts";
 import { startWorkerRole } from "./startWorker.ts";
 

@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmdirSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createLog, openDestination } from "../src/log.ts";
+import { createLog } from "../src/log.ts";
+import { openDestination } from "../src/logFile.ts";
 import { cleanUpAfterEach } from "./support/cleanups.ts";
 
 const FULL = "/dev/full";
@@ -76,7 +77,7 @@ describe("on a full disk", () => {
 
 test("a reader that does not read costs a bounded amount of memory, and holds up neither lines nor the end", async () => {
   const program = `
-    import { openDestination } from ${JSON.stringify(join(import.meta.dir, "../src/log.ts"))};
+    import { openDestination } from ${JSON.stringify(join(import.meta.dir, "../src/logFile.ts"))};
     const log = openDestination(1);
     for (let i = 0; i < 400_000; i++) log.write("x".repeat(99) + "\\n");
     await log.drain(1_500);
@@ -98,4 +99,45 @@ test("a reader that does not read costs a bounded amount of memory, and holds up
   expect(await child.exited).toBe(7);
   clearTimeout(timer);
   expect(Number(await new Response(child.stderr).text())).toBeLessThan(400_000_000);
+});
+
+describe("lines", () => {
+  const LINES = 30_000;
+  const program = `
+    import { openDestination } from ${JSON.stringify(join(import.meta.dir, "../src/logFile.ts"))};
+    const log = openDestination(1);
+    for (let i = 0; i < ${LINES}; i++) {
+      log.write(process.argv[1] + " " + i + " " + "x".repeat(150) + "\\n");
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await log.drain(10_000);`;
+  const start = (name: string, stdout: "pipe" | number) =>
+    Bun.spawn([process.execPath, "-e", program, name], { stdout, stderr: "inherit", stdin: "ignore" });
+  const numbersOf = (text: string, name: string) =>
+    [...text.matchAll(/^(\w+) (\d+) x{150}$/gm)].filter((line) => line[1] === name).map((line) => Number(line[2]));
+  const inOrder = Array.from({ length: LINES }, (_, i) => i);
+
+  test("come whole and in order through a pipe that two processes fill faster than it is read", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "pp-"));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    const fifo = join(folder, "fifo");
+    Bun.spawnSync(["mkfifo", fifo]);
+    const held = openSync(fifo, "r+");
+    const children = ["one", "two"].map((name) => start(name, held));
+    const reader = Bun.spawn(["cat", fifo], { stdout: "pipe" });
+    closeSync(held);
+    const text = await new Response(reader.stdout).text();
+    await Promise.all(children.map((child) => child.exited));
+    for (const name of ["one", "two"]) expect(numbersOf(text, name)).toEqual(inOrder);
+  });
+
+  test("come whole and in order into a file that two processes share", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "pp-"));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    const file = openSync(join(folder, "log"), "w");
+    await Promise.all(["one", "two"].map((name) => start(name, file).exited));
+    closeSync(file);
+    const text = readFileSync(join(folder, "log"), "utf8");
+    for (const name of ["one", "two"]) expect(numbersOf(text, name)).toEqual(inOrder);
+  });
 });

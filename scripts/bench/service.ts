@@ -1,7 +1,8 @@
 /* Child of the post bench: the HTTP service, with the real ingress or with one that answers at once. */
 import type { Ingress } from "../../src/domain/ingress.ts";
 import { createApp } from "../../src/http/app.ts";
-import { createLog, openDestination } from "../../src/log.ts";
+import { createLog } from "../../src/log.ts";
+import { openDestination } from "../../src/logFile.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
