@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Message } from "../domain/lifecycle.ts";
 import dropSource from "./drop.lua" with { type: "text" };
-import { bucketOf, key, tagOf } from "./keys.ts";
+import { digestOf, key, tagOf } from "./keys.ts";
 import { partitionOfMessage } from "./messageId.ts";
 import { eventOf, reading, readMessages } from "./record.ts";
 import replaySource from "./replay.lua" with { type: "text" };
@@ -47,8 +47,8 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
   async function replay(messageId: string, edit: Edit) {
     for (const tag of tagsOf(messageId)) {
       const edited = edit.recipient === undefined ? "" : await editedEvent(redis, tag, messageId, edit.recipient);
-      const bucket = edit.recipient === undefined ? "" : bucketOf("recipient", edit.recipient);
-      const result = await replayScript(redis, tag, [messageId, edited, bucket]);
+      const digest = edit.recipient === undefined ? "" : digestOf(edit.recipient);
+      const result = await replayScript(redis, tag, [messageId, edited, digest]);
       if (result === "replayed") log?.info({ messageId, edited: edited !== "" }, "message replayed");
       if (result !== "not_found") return result as "replayed" | "not_dead";
     }

@@ -1,7 +1,7 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
   then 9 for each event: message id, event id, body hash, rank, delay ms, first check-back ms (-1: not held),
-    booking bucket, recipient bucket, event JSON
+    digest of the booking, of the recipient, event JSON
   Returns 4 for each event: 'new' | 'duplicate' | 'conflict' | 'full', message id, state, due (epoch ms).
   Fence: the body hash and the dedup window in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
@@ -62,8 +62,7 @@ for i = 4, #ARGV, 9 do
     local held = check >= 0
     due = string.format('%.0f', AT + (held and check or delay))
     state = held and 'held' or delay > 0 and 'scheduled' or 'queued'
-    redis.call('RPUSH', FIND .. ARGV[i + 6], id)
-    redis.call('RPUSH', FIND .. ARGV[i + 7], id)
+    posted[#posted + 1] = id .. '|' .. ARGV[i + 6] .. '|' .. ARGV[i + 7]
     local fields = { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
     if held then put(fields, 'h', delay) end
     if rolled_back then

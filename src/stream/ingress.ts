@@ -10,7 +10,7 @@ import type { State } from "../domain/lifecycle.ts";
 import { planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { RedisAway } from "./fault.ts";
-import { bucketOf, partitionOf, tagOf } from "./keys.ts";
+import { digestOf, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
 import { script } from "./script.ts";
 import { commit, rollback } from "./transaction.ts";
@@ -50,22 +50,28 @@ interface Waiting {
 interface Queue {
   partition: number;
   waiting: Waiting[];
-  /** Under way. */
+  /** Calls under way, and the events in them. */
   calls: number;
+  underWay: number;
 }
 
 export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   const queues: Queue[] = [];
   for (let partition = 0; partition < options.partitions; partition++)
-    queues.push({ partition, waiting: [], calls: 0 });
+    queues.push({ partition, waiting: [], calls: 0, underWay: 0 });
 
+  /** Calls of the same size, or the longer one is waited for while the shorter one is worked on. */
   function flush(queue: Queue): void {
-    while (queue.waiting.length > 0 && queue.calls < MAX_CALLS) void send(queue, queue.waiting.splice(0, MAX_CALL));
+    while (queue.waiting.length > 0 && queue.calls < MAX_CALLS) {
+      const share = Math.ceil((queue.waiting.length + queue.underWay) / MAX_CALLS);
+      void send(queue, queue.waiting.splice(0, Math.min(share, MAX_CALL)));
+    }
   }
 
   async function send(queue: Queue, batch: Waiting[]): Promise<void> {
     const { partition } = queue;
     queue.calls += 1;
+    queue.underWay += batch.length;
     try {
       const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
       for (const posted of batch) addArguments(args, posted, partition, options);
@@ -85,6 +91,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       else for (const { reject } of batch) reject(error);
     } finally {
       queue.calls -= 1;
+      queue.underWay -= batch.length;
       flush(queue);
     }
   }
@@ -138,8 +145,8 @@ function addArguments(args: (string | number)[], posted: Waiting, partition: num
     plan.rank,
     plan.held ? plan.delayMs : Math.max(0, plan.delayMs - elapsedMs),
     plan.held ? options.firstCheckMs : -1,
-    bucketOf("booking", event.data.booking.id),
-    bucketOf("recipient", event.data.customer.email),
+    digestOf(event.data.booking.id),
+    digestOf(event.data.customer.email),
     plan.json,
   );
 }

@@ -34,8 +34,11 @@ const NAMES = {
   counts: ":counts",
   /** SET of the paused priorities' ranks. */
   paused: ":paused",
-  /** LIST of message ids, newest last, per bucket: finds messages by booking or recipient. */
-  find: ":find:",
+  /**
+   * STREAM of what was posted, an entry for each script call: field t, a line each: message id|digest of its booking|
+   * digest of its recipient. Lists are looked up in it. Not trimmed: an entry goes when its last message is gone.
+   */
+  posted: ":posted",
 } as const;
 
 /*
@@ -68,15 +71,12 @@ export const key = {
   feed: (tag: string) => `${tag}${NAMES.feed}`,
   counts: (tag: string) => `${tag}${NAMES.counts}`,
   paused: (tag: string) => `${tag}${NAMES.paused}`,
-  find: (tag: string, bucket: string) => `${tag}${NAMES.find}${bucket}`,
+  posted: (tag: string) => `${tag}${NAMES.posted}`,
 };
 
-/** Of the index: 500 messages in each where a million are kept. */
-export const BUCKETS = 0x1000;
-
-/** Three hexadecimal digits, so that no address stands in a key. */
-export function bucketOf(field: "booking" | "recipient", value: string): string {
-  return hash("sha1", `${field}:${value.toLowerCase()}`).slice(0, 3);
+/** What a message is looked up by, in eight hexadecimal digits: two values with the same ones are told apart later. */
+export function digestOf(value: string): string {
+  return Bun.hash.xxHash32(value.toLowerCase()).toString(16).padStart(8, "0");
 }
 
 /** The same names for the scripts. */
@@ -86,6 +86,6 @@ local QUEUE = { ${PRIORITIES.map((name, rank) => `['${rank}'] = TAG .. '${NAMES.
 local DUE, DEAD, DEAD_GROUPS = TAG .. '${NAMES.due}', TAG .. '${NAMES.dead}', TAG .. '${NAMES.deadGroups}'
 local HELD = TAG .. '${NAMES.held}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
-local MESSAGE, FIND = TAG .. '${NAMES.message}', TAG .. '${NAMES.find}'
+local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
 local FEED_LENGTH = ${FEED_LENGTH}
 `;

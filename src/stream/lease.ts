@@ -73,7 +73,15 @@ export async function retire(redis: Redis, tag: string, unseenMs: number): Promi
   return (await retireScript(redis, tag, [unseenMs])) as string[];
 }
 
-/** Takes expired messages out of `count` buckets of the index, from `first` on. Returns how many. */
-export async function sweep(redis: Redis, tag: string, first: number, count: number): Promise<number> {
-  return (await sweepScript(redis, tag, [first, count])) as number;
+export interface Swept {
+  /** Entries whose messages had all expired. */
+  gone: number;
+  /** Where the next call goes on. */
+  next: string;
+}
+
+/** Forgets what was posted and has expired, in at most `count` entries from `from` on ("-": the oldest). */
+export async function sweep(redis: Redis, tag: string, from: string, count: number): Promise<Swept> {
+  const [gone, next] = (await sweepScript(redis, tag, [from, count])) as [number, string];
+  return { gone, next };
 }

@@ -7,10 +7,8 @@ import { reading, readMessages } from "./record.ts";
 import { sourceFor } from "./sources.ts";
 import { BadCursor, type MessageQuery, type Messages, type Page } from "./store.ts";
 
-/** A page gives up looking for matches after so many reads and returns what it has, with a cursor. */
-const MAX_STEPS = 20;
-
-export function createMessages(redis: Redis, partitions: number): Messages {
+/** @param searchMs a page looks for matches so long; then it returns what it has, with a cursor */
+export function createMessages(redis: Redis, partitions: number, searchMs = 1_000): Messages {
   const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
 
   async function byId(messageId: string): Promise<Message | undefined> {
@@ -35,7 +33,8 @@ export function createMessages(redis: Redis, partitions: number): Messages {
     let { partition, position } = decodeCursor(query.cursor, partitions);
     const items: Message[] = [];
     const seen = new Set<string>();
-    for (let step = 0; step < MAX_STEPS && partition < partitions && items.length < query.limit; step++) {
+    const endAt = performance.now() + searchMs;
+    do {
       const tag = tags[partition] as string;
       const { found, next } = await source(tag, position, query.limit - items.length);
       const attempts = new Map<string, number | undefined>();
@@ -49,7 +48,7 @@ export function createMessages(redis: Redis, partitions: number): Messages {
       }
       if (next === undefined) [partition, position] = [partition + 1, ""];
       else position = next;
-    }
+    } while (partition < partitions && items.length < query.limit && performance.now() < endAt);
     return partition < partitions ? { items, cursor: encodeCursor(partition, position) } : { items };
   }
 

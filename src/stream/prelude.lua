@@ -3,7 +3,7 @@
 local AT = now()
 -- As text once: Lua prints a number anew for each command that it is given to.
 local AT_TEXT = string.format('%.0f', AT)
-local moved, removed, told = {}, {}, {}
+local moved, removed, told, posted = {}, {}, {}, {}
 
 --[[ A timeline that grew without end (nobody decides, a store is away for days) loses its middle. ]]
 local MAX_TIMELINE = 16000
@@ -30,8 +30,9 @@ local function finish()
     redis.call('XACK', QUEUE[rank], GROUP, unpack(entries))
     redis.call('XDEL', QUEUE[rank], unpack(entries))
   end
-  -- By pcall: a feed or counters that somebody has broken must not stop a mail half-way.
+  -- By pcall: a feed, a list or counters that somebody has broken must not stop a mail half-way.
   if told[1] then redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 't', table.concat(told, '\n')) end
+  if posted[1] then redis.pcall('XADD', POSTED, '*', 't', table.concat(posted, '\n')) end
   for name, count in pairs(moved) do redis.pcall('HINCRBY', COUNTS, name, count) end
 end
 

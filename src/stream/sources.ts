@@ -6,7 +6,7 @@
 import type { Redis } from "ioredis";
 import { PRIORITIES } from "../domain/lifecycle.ts";
 import { transitionsOf } from "./feed.ts";
-import { bucketOf, key } from "./keys.ts";
+import { digestOf, key } from "./keys.ts";
 import { BadCursor, type MessageQuery, type Transition } from "./store.ts";
 
 interface Found {
@@ -24,16 +24,14 @@ interface Step {
 /** Throws BadCursor when the position is not one of its own. "" is the beginning. */
 export type Source = (tag: string, position: string, count: number) => Promise<Step>;
 
-/** Reads so many entries for a page, also where few of them are wanted. */
-const SCAN = 500;
+/** Entries that a step reads: more with each, since what is wanted may be rare. */
+const FIRST_SCAN = 50;
+const MAX_SCAN = 1_000;
 
 export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQuery): Source {
-  if (booking !== undefined) return inBucket(redis, bucketOf("booking", booking));
-  if (recipient !== undefined) return inBucket(redis, bucketOf("recipient", recipient));
-  // With no state asked for, a message is listed where it was posted.
-  if (state === undefined) {
-    return inFeed(redis, ({ reason }) => reason === "posted");
-  }
+  if (booking !== undefined) return inPosted(redis, digestOf(booking), 1);
+  if (recipient !== undefined) return inPosted(redis, digestOf(recipient), 2);
+  if (state === undefined) return inPosted(redis);
   // biome-ignore lint/nursery/useExhaustiveSwitchCases: undefined has left above, which the compiler knows
   switch (state) {
     case "held":
@@ -54,15 +52,16 @@ export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQu
   }
 }
 
-/** Newest first. A position is how many of the list are older than what was handed out: others come at its end. */
-function inBucket(redis: Redis, bucket: string): Source {
-  return async (tag, position, count) => {
-    const [from] = parsed(position, /^\d{1,9}$/);
-    const end = from === undefined ? await redis.llen(key.find(tag, bucket)) : Number(from);
-    const start = Math.max(0, end - count);
-    const ids = end === 0 ? [] : await redis.lrange(key.find(tag, bucket), start, end - 1);
-    return { found: ids.reverse().map((id) => ({ id })), next: start === 0 ? undefined : String(start) };
-  };
+/** @param column of a line, where `digest` has to stand; a correction of a dead letter has no booking, and lists nothing */
+function inPosted(redis: Redis, digest = "", column: 1 | 2 = 1): Source {
+  return inStream(redis, key.posted, (_, [, lines = ""]) => {
+    if (!lines.includes(digest)) return [];
+    const columns = lines.split("\n").map((line) => line.split("|"));
+    return columns
+      .filter((line) => (digest === "" ? line[1] !== "" : line[column] === digest))
+      .map(([id = ""]) => ({ id }))
+      .reverse();
+  });
 }
 
 /** Where a message was moved by a transition that is wanted, the latest first. */
@@ -108,10 +107,12 @@ function inStream(
   keyOf: (tag: string) => string,
   findsIn: (entryId: string, fields: string[]) => Found[],
 ): Source {
+  let scan = FIRST_SCAN;
   return async (tag, position, count) => {
     const [, from = "+", skipped = "0"] = parsed(position, /^(\d{1,16}-\d{1,16}) (\d{1,9})$/);
-    const scan = Math.max(count, SCAN);
-    const entries = await redis.xrevrange(keyOf(tag), from, "-", "COUNT", scan);
+    const wanted = scan;
+    scan = Math.min(scan * 2, MAX_SCAN);
+    const entries = await redis.xrevrange(keyOf(tag), from, "-", "COUNT", wanted);
     const found: Found[] = [];
     for (const [entryId, fields] of entries) {
       const begin = entryId === from ? Number(skipped) : 0;
@@ -121,7 +122,7 @@ function inStream(
     }
     const last = entries.at(-1)?.[0];
     // Its finds are all handed out: the next page begins behind them.
-    const next = entries.length === scan && last !== undefined ? `${last} 999999999` : undefined;
+    const next = entries.length === wanted && last !== undefined ? `${last} 999999999` : undefined;
     return { found, next };
   };
 }

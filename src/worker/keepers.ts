@@ -1,7 +1,6 @@
 /* The loops beside the taker. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { BUCKETS } from "../stream/keys.ts";
 import { heartbeat, type Reclaimed, type ReclaimPolicy, reclaim, retire, sweep } from "../stream/lease.ts";
 import { promote, type Taken } from "../stream/take.ts";
 import { forEach, type Loop, MAX_DELAY_MS, startLoop } from "./loop.ts";
@@ -11,8 +10,9 @@ const PROMOTE_LIMIT = 200;
 const PROMOTE_POLL_MS = 100;
 
 const JANITOR_INTERVAL_MS = 10_000;
-/** All buckets in little more than an hour. */
-const BUCKETS_A_ROUND = 10;
+/** Entries in a call, and calls that may find nothing before the next round. */
+const SWEPT_A_CALL = 200;
+const CALLS_IN_VAIN = 10;
 const UNSEEN_CONSUMER_MS = 24 * 3_600_000;
 
 /** SCHEDULED | DEFERRED | UNKNOWN -> QUEUED when due. */
@@ -89,16 +89,20 @@ export function logReclaimed(reclaimed: readonly Reclaimed[], log: Logger): void
   }
 }
 
-/** Forgets consumers that are long gone, and takes expired messages out of the index. */
+/** Forgets consumers that are long gone, and what was posted and has expired. */
 export function startJanitor(redis: Redis, tags: readonly string[], log: Logger): Loop {
-  let bucket = 0;
+  const from = new Map<string, string>();
   return startLoop("janitor", log, async () => {
     await forEach(tags, async (tag) => {
       const consumers = await retire(redis, tag, UNSEEN_CONSUMER_MS);
       if (consumers.length > 0) log.info({ consumers }, "consumers retired");
-      await sweep(redis, tag, bucket, Math.min(BUCKETS_A_ROUND, BUCKETS - bucket));
+      for (let inVain = 0; inVain < CALLS_IN_VAIN; ) {
+        const { gone, next } = await sweep(redis, tag, from.get(tag) ?? "-", SWEPT_A_CALL);
+        from.set(tag, next);
+        if (next === "-") break;
+        if (gone === 0) inVain += 1;
+      }
     });
-    bucket = (bucket + BUCKETS_A_ROUND) % BUCKETS;
     return JANITOR_INTERVAL_MS;
   });
 }

@@ -1,14 +1,14 @@
 /* Leases: who owns an entry for how long, and what becomes of it when its worker is gone. */
 import { describe, expect, test } from "bun:test";
 import { createDeadLetters } from "../../src/stream/dead.ts";
-import { BUCKETS, bucketOf, GROUP, key, tagOf } from "../../src/stream/keys.ts";
+import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
 import { heartbeat, type ReclaimPolicy, reclaim, retire, sweep } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { release, sent } from "../../src/stream/settle.ts";
 import { readOwned, type Taken } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
-import { DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const QUEUE = key.queue(TAG, 0);
@@ -242,29 +242,49 @@ describe("retiring", () => {
 });
 
 describe("sweeping", () => {
-  test("takes messages that have expired out of the index, and no other", async () => {
+  test("forgets what has expired, and nothing else", async () => {
     const [gone, kept] = [await postAndTake(on, "evt_1", "a"), await postAndTake(on, "evt_2", "a")];
     await on.server.raw.del(key.message(TAG, gone.messageId)); // as its retention does
-    const bucket = (event: string) => Number.parseInt(bucketOf("booking", `BK-${event}`), 16);
-    expect(await sweep(on.redis, TAG, bucket("evt_1"), 1)).toBe(1);
-    expect(await sweep(on.redis, TAG, bucket("evt_1"), 1)).toBe(0);
-    expect(await sweep(on.redis, TAG, bucket("evt_2"), 1)).toBe(0);
+    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: 1, next: "-" });
+    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: 0, next: "-" });
+    expect(await on.server.raw.xlen(key.posted(TAG))).toBe(1);
     const messages = createMessages(on.redis, 1);
     expect((await messages.list({ booking: "BK-evt_2", limit: 5 })).items.map(({ id }) => id)).toEqual([
       kept.messageId,
     ]);
   });
 
-  test("of all buckets empties the index of what is gone, to the last one", async () => {
+  test("keeps what was posted together until the last of it has expired", async () => {
     const ingress = on.ingress();
-    await Promise.all(
-      Array.from({ length: 200 }, (_, i) => ingress.post(eventWith(`evt_${i}`, {}, `c${i}@example.com`))),
-    );
+    const posts = await Promise.all(Array.from({ length: 100 }, (_, i) => ingress.post(eventWith(`evt_${i}`))));
+    const { raw } = on.server;
+    const [first, ...others] = posts.map((posted) => key.message(TAG, accepted(posted).messageId));
+    const entries = await raw.xlen(key.posted(TAG));
+    expect(entries).toBeLessThan(10);
+    await raw.del(...others);
+    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: entries - 1, next: "-" });
+    expect(await raw.xlen(key.posted(TAG))).toBe(1);
+    await raw.del(first as string);
+    expect((await sweep(on.redis, TAG, "-", 100)).gone).toBe(1);
+  });
+
+  test("goes on where the last call ended, to the end and from the beginning again", async () => {
+    for (let i = 0; i < 5; i++) await on.ingress().post(eventWith(`evt_${i}`));
     const { raw } = on.server;
     await raw.del(...(await raw.keys(key.message(TAG, "*"))));
-    const buckets = await raw.keys(key.find(TAG, "*"));
-    const indexed = await Promise.all(buckets.map((bucket) => raw.llen(bucket)));
-    expect(await sweep(on.redis, TAG, 0, BUCKETS)).toBe(indexed.reduce((sum, count) => sum + count, 0));
-    expect(await raw.keys(key.find(TAG, "*"))).toEqual([]);
+    let from = "-";
+    const counts: number[] = [];
+    do {
+      const { gone, next } = await sweep(on.redis, TAG, from, 2);
+      counts.push(gone);
+      from = next;
+    } while (from !== "-");
+    expect(counts).toEqual([2, 2, 1]);
+    expect(await raw.xlen(key.posted(TAG))).toBe(0);
+  });
+
+  test("takes out an entry that is none of ours", async () => {
+    await on.server.raw.xadd(key.posted(TAG), "*", "x", "");
+    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: 1, next: "-" });
   });
 });
