@@ -35,8 +35,9 @@ const NAMES = {
   /** SET of the paused priorities' ranks. */
   paused: ":paused",
   /**
-   * STREAM of what was posted, an entry for each script call: field t, a line each: message id|digest of its booking|
-   * digest of its recipient. Lists are looked up in it. Not trimmed: an entry goes when its last message is gone.
+   * LIST of numbers, oldest first, of the chunks that what was posted is looked up in. A chunk is a STRING, with its
+   * number behind this name: a line each, message id|digest of its booking|digest of its recipient. It goes when the
+   * last of its messages is gone.
    */
   posted: ":posted",
 } as const;
@@ -72,12 +73,16 @@ export const key = {
   counts: (tag: string) => `${tag}${NAMES.counts}`,
   paused: (tag: string) => `${tag}${NAMES.paused}`,
   posted: (tag: string) => `${tag}${NAMES.posted}`,
+  postedChunk: (tag: string, number: string) => `${tag}${NAMES.posted}:${number}`,
 };
 
 /** What a message is looked up by, in eight hexadecimal digits: two values with the same ones are told apart later. */
 export function digestOf(value: string): string {
   return Bun.hash.xxHash32(value.toLowerCase()).toString(16).padStart(8, "0");
 }
+
+/** A full chunk of what was posted, in bytes: 300 messages, read at once. */
+const CHUNK_LENGTH = 16_384;
 
 /** The same names for the scripts. */
 export const LUA_NAMES = `
@@ -87,5 +92,5 @@ local DUE, DEAD, DEAD_GROUPS = TAG .. '${NAMES.due}', TAG .. '${NAMES.dead}', TA
 local HELD = TAG .. '${NAMES.held}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
-local FEED_LENGTH = ${FEED_LENGTH}
+local FEED_LENGTH, CHUNK_LENGTH = ${FEED_LENGTH}, ${CHUNK_LENGTH}
 `;

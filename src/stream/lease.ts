@@ -74,13 +74,13 @@ export async function retire(redis: Redis, tag: string, unseenMs: number): Promi
 }
 
 export interface Swept {
-  /** Entries whose messages had all expired. */
+  /** Chunks whose messages had all expired. */
   gone: number;
   /** Where the next call goes on. */
   next: string;
 }
 
-/** Forgets what was posted and has expired, in at most `count` entries from `from` on ("-": the oldest). */
+/** Forgets what was posted and has expired, in at most `count` chunks after `from` ("0": from the oldest on). */
 export async function sweep(redis: Redis, tag: string, from: string, count: number): Promise<Swept> {
   const [gone, next] = (await sweepScript(redis, tag, [from, count])) as [number, string];
   return { gone, next };

@@ -25,14 +25,29 @@ local function move(id, from, to, attempt, reason, l, fields)
   return line
 end
 
+--[[ `posted` goes to the end of the last chunk. ]]
+local function list_posted()
+  local chunk = redis.call('LINDEX', POSTED, -1)
+  if not chunk then
+    chunk = '1'
+    redis.call('RPUSH', POSTED, chunk)
+  end
+  local name = POSTED .. ':' .. chunk
+  if redis.call('APPEND', name, table.concat(posted, '\n') .. '\n') < CHUNK_LENGTH then return end
+  redis.call('RPUSH', POSTED, string.format('%d', chunk + 1))
+  -- A string that grew has twice the memory of its copy.
+  redis.call('COPY', name, POSTED .. ':copy', 'REPLACE')
+  redis.call('RENAME', POSTED .. ':copy', name)
+end
+
 local function finish()
   for rank, entries in pairs(removed) do
     redis.call('XACK', QUEUE[rank], GROUP, unpack(entries))
     redis.call('XDEL', QUEUE[rank], unpack(entries))
   end
-  -- By pcall: a feed, a list or counters that somebody has broken must not stop a mail half-way.
+  -- By pcall: a feed, lists or counters that somebody has broken must not stop a mail half-way.
   if told[1] then redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 't', table.concat(told, '\n')) end
-  if posted[1] then redis.pcall('XADD', POSTED, '*', 't', table.concat(posted, '\n')) end
+  if posted[1] then pcall(list_posted) end
   for name, count in pairs(moved) do redis.pcall('HINCRBY', COUNTS, name, count) end
 end
 

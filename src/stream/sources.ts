@@ -24,9 +24,10 @@ interface Step {
 /** Throws BadCursor when the position is not one of its own. "" is the beginning. */
 export type Source = (tag: string, position: string, count: number) => Promise<Step>;
 
-/** Entries that a step reads: more with each, since what is wanted may be rare. */
+/** What a step reads grows with each, since what is wanted may be rare. */
 const FIRST_SCAN = 50;
 const MAX_SCAN = 1_000;
+const MAX_CHUNKS = 16;
 
 export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQuery): Source {
   if (booking !== undefined) return inPosted(redis, digestOf(booking), 1);
@@ -52,16 +53,44 @@ export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQu
   }
 }
 
-/** @param column of a line, where `digest` has to stand; a correction of a dead letter has no booking, and lists nothing */
+/**
+ * Newest first. A position is a chunk, and how many of its finds are older than what was handed out: others come at
+ * its end.
+ * @param column of a line, where `digest` has to stand; a corrected dead letter has no booking there, and is no post
+ */
 function inPosted(redis: Redis, digest = "", column: 1 | 2 = 1): Source {
-  return inStream(redis, key.posted, (_, [, lines = ""]) => {
-    if (!lines.includes(digest)) return [];
-    const columns = lines.split("\n").map((line) => line.split("|"));
-    return columns
-      .filter((line) => (digest === "" ? line[1] !== "" : line[column] === digest))
-      .map(([id = ""]) => ({ id }))
-      .reverse();
-  });
+  const numbers = new Map<string, string[]>();
+  let reading = 1;
+
+  function findsIn(text: string): Found[] {
+    if (!text.includes(digest)) return [];
+    const lines = text.split("\n").map((line) => line.split("|"));
+    return lines.flatMap(([id = "", ...digests]) =>
+      (digest === "" ? digests[0] : digests[column - 1] === digest) ? [{ id }] : [],
+    );
+  }
+
+  function isOlder(number: string, from: string, left: string | undefined): boolean {
+    return Number(number) < Number(from) || (number === from && Number(left) > 0);
+  }
+
+  return async (tag, position, count) => {
+    const [, from, left] = parsed(position, /^(\d{1,12}) (\d{1,9})$/);
+    if (!numbers.has(tag)) numbers.set(tag, (await redis.lrange(key.posted(tag), 0, -1)).reverse());
+    const older = numbers.get(tag)?.filter((number) => from === undefined || isOlder(number, from, left)) ?? [];
+    const chunks = older.slice(0, reading);
+    reading = Math.min(reading * 2, MAX_CHUNKS);
+    const texts = chunks.length === 0 ? [] : await redis.mget(chunks.map((number) => key.postedChunk(tag, number)));
+    const found: Found[] = [];
+    for (const [i, number] of chunks.entries()) {
+      const finds = findsIn(texts[i] ?? "");
+      const end = number === from ? Math.min(Number(left), finds.length) : finds.length;
+      const start = Math.max(0, end - (count - found.length));
+      found.push(...finds.slice(start, end).reverse());
+      if (found.length === count) return { found, next: `${number} ${start}` };
+    }
+    return { found, next: chunks.length < older.length ? `${chunks.at(-1)} 0` : undefined };
+  };
 }
 
 /** Where a message was moved by a transition that is wanted, the latest first. */

@@ -10,9 +10,8 @@ const PROMOTE_LIMIT = 200;
 const PROMOTE_POLL_MS = 100;
 
 const JANITOR_INTERVAL_MS = 10_000;
-/** Entries in a call, and calls that may find nothing before the next round. */
-const SWEPT_A_CALL = 200;
-const CALLS_IN_VAIN = 10;
+/** Of 300 messages each: a million are looked through in an hour. */
+const CHUNKS_A_CALL = 10;
 const UNSEEN_CONSUMER_MS = 24 * 3_600_000;
 
 /** SCHEDULED | DEFERRED | UNKNOWN -> QUEUED when due. */
@@ -96,11 +95,10 @@ export function startJanitor(redis: Redis, tags: readonly string[], log: Logger)
     await forEach(tags, async (tag) => {
       const consumers = await retire(redis, tag, UNSEEN_CONSUMER_MS);
       if (consumers.length > 0) log.info({ consumers }, "consumers retired");
-      for (let inVain = 0; inVain < CALLS_IN_VAIN; ) {
-        const { gone, next } = await sweep(redis, tag, from.get(tag) ?? "-", SWEPT_A_CALL);
-        from.set(tag, next);
-        if (next === "-") break;
-        if (gone === 0) inVain += 1;
+      for (let gone = 1; gone > 0; ) {
+        const swept = await sweep(redis, tag, from.get(tag) ?? "0", CHUNKS_A_CALL);
+        from.set(tag, swept.next);
+        gone = swept.gone;
       }
     });
     return JANITOR_INTERVAL_MS;

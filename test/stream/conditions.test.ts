@@ -67,7 +67,8 @@ describe("a key of another type in the way", () => {
 
   test.each([
     ["the feed", key.feed(TAG)],
-    ["what was posted", key.posted(TAG)],
+    ["the list of chunks", key.posted(TAG)],
+    ["a chunk", key.postedChunk(TAG, "1")],
     ["the counters", key.counts(TAG)],
   ])("at %s stops no event: it is accepted, sent, and not mailed twice", async (_what, name) => {
     const { raw } = on.server;
@@ -139,7 +140,7 @@ describe("a Redis without memory", () => {
     expect((await readOwned(on.redis, TAG, "a", 10)).map(({ messageId }) => messageId)).toContain(g.messageId);
     expect((await reclaim(on.redis, TAG, { of: "a" }, 0, POLICY)).length).toBe(2);
     expect(await retire(on.redis, TAG, 0)).toContain("a");
-    expect((await sweep(on.redis, TAG, "-", 100)).gone).toBe(0);
+    expect((await sweep(on.redis, TAG, "0", 100)).gone).toBe(0);
     expect(await createDeadLetters(on.redis, 1, DAY_MS).drop(c.messageId)).toBe("dropped");
   });
 

@@ -242,49 +242,57 @@ describe("retiring", () => {
 });
 
 describe("sweeping", () => {
-  test("forgets what has expired, and nothing else", async () => {
-    const [gone, kept] = [await postAndTake(on, "evt_1", "a"), await postAndTake(on, "evt_2", "a")];
-    await on.server.raw.del(key.message(TAG, gone.messageId)); // as its retention does
-    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: 1, next: "-" });
-    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: 0, next: "-" });
-    expect(await on.server.raw.xlen(key.posted(TAG))).toBe(1);
-    const messages = createMessages(on.redis, 1);
-    expect((await messages.list({ booking: "BK-evt_2", limit: 5 })).items.map(({ id }) => id)).toEqual([
-      kept.messageId,
-    ]);
-  });
+  async function post(from: number, to: number): Promise<string[]> {
+    const events = Array.from({ length: to - from }, (_, i) => eventWith(`evt_${from + i}`, {}, `c${from + i}@x.y`));
+    const posts = await Promise.all(events.map((event) => on.ingress().post(event)));
+    return posts.map((posted) => accepted(posted).messageId);
+  }
+  const expire = (ids: readonly string[]) => on.server.raw.del(...ids.map((id) => key.message(TAG, id))); // as time does
+  const chunks = () => on.server.raw.lrange(key.posted(TAG), 0, -1);
+  const found = async (i: number) => {
+    const { items } = await createMessages(on.redis, 1).list({ recipient: `c${i}@x.y`, limit: 5 });
+    return items.map(({ id }) => id);
+  };
 
-  test("keeps what was posted together until the last of it has expired", async () => {
-    const ingress = on.ingress();
-    const posts = await Promise.all(Array.from({ length: 100 }, (_, i) => ingress.post(eventWith(`evt_${i}`))));
-    const { raw } = on.server;
-    const [first, ...others] = posts.map((posted) => key.message(TAG, accepted(posted).messageId));
-    const entries = await raw.xlen(key.posted(TAG));
-    expect(entries).toBeLessThan(10);
-    await raw.del(...others);
-    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: entries - 1, next: "-" });
-    expect(await raw.xlen(key.posted(TAG))).toBe(1);
-    await raw.del(first as string);
-    expect((await sweep(on.redis, TAG, "-", 100)).gone).toBe(1);
+  test("forgets what has expired, chunk by chunk, and nothing else", async () => {
+    const ids = await post(0, 2_000);
+    const before = await chunks();
+    expect(before.length).toBeGreaterThan(5);
+    await expire(ids.filter((_, i) => i !== 0 && i !== 1_999));
+    const { gone, next } = await sweep(on.redis, TAG, "0", 1_000);
+    expect(next).toBe("0");
+    // All but the chunk of the first message and the last chunk.
+    expect(gone).toBe(before.length - 2);
+    expect(await chunks()).toEqual([before[0] as string, before.at(-1) as string]);
+    expect((await on.server.raw.keys(`${key.posted(TAG)}:*`)).length).toBeLessThanOrEqual(2);
+    for (const i of [0, 1_999]) expect(await found(i)).toEqual([ids[i] as string]);
+    expect(await found(5)).toEqual([]);
   });
 
   test("goes on where the last call ended, to the end and from the beginning again", async () => {
-    for (let i = 0; i < 5; i++) await on.ingress().post(eventWith(`evt_${i}`));
-    const { raw } = on.server;
-    await raw.del(...(await raw.keys(key.message(TAG, "*"))));
-    let from = "-";
-    const counts: number[] = [];
+    await expire(await post(0, 2_000));
+    const total = (await chunks()).length - 1;
+    let from = "0";
+    let gone = 0;
+    let calls = 0;
     do {
-      const { gone, next } = await sweep(on.redis, TAG, from, 2);
-      counts.push(gone);
-      from = next;
-    } while (from !== "-");
-    expect(counts).toEqual([2, 2, 1]);
-    expect(await raw.xlen(key.posted(TAG))).toBe(0);
+      const swept = await sweep(on.redis, TAG, from, 2);
+      expect(swept.gone).toBeLessThanOrEqual(2);
+      gone += swept.gone;
+      from = swept.next;
+      calls += 1;
+    } while (from !== "0");
+    expect(gone).toBe(total);
+    expect(calls).toBeGreaterThanOrEqual(Math.ceil(total / 2));
+    const ids = await post(2_000, 2_001);
+    expect(await found(2_000)).toEqual(ids);
   });
 
-  test("takes out an entry that is none of ours", async () => {
-    await on.server.raw.xadd(key.posted(TAG), "*", "x", "");
-    expect(await sweep(on.redis, TAG, "-", 100)).toEqual({ gone: 1, next: "-" });
+  test("takes out a chunk that somebody has emptied", async () => {
+    const ids = await post(0, 700);
+    const [first = ""] = await chunks();
+    await on.server.raw.del(key.postedChunk(TAG, first));
+    expect((await sweep(on.redis, TAG, "0", 100)).gone).toBe(1);
+    expect(await found(699)).toEqual([ids[699] as string]);
   });
 });
