@@ -24,6 +24,12 @@ local function put(fields, name, value)
   fields[#fields + 1] = value
 end
 
+local due_times = {}
+local function due_in(ms)
+  due_times[ms] = due_times[ms] or string.format('%.0f', AT + ms)
+  return due_times[ms]
+end
+
 local function next_generation(first)
   local id, generation = first, 1
   while redis.call('EXISTS', MESSAGE .. id) == 1 do
@@ -44,7 +50,8 @@ local ENDED = { sent = true, bounced = true, cancelled = true }
 for i = 4, #ARGV, 9 do
   local first, event_id, hash, rank = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local delay, check = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
-  local m = redis.call('HMGET', MESSAGE .. first, 'c', 'v', 'g', 's', 'd')
+  -- EXISTS is a third of the price, and most are new.
+  local m = redis.call('EXISTS', MESSAGE .. first) == 1 and redis.call('HMGET', MESSAGE .. first, 'c', 'v', 'g', 's', 'd') or {}
   local rolled_back = m[1] == '-'
   local known, state, due = m[3] or first, m[4], m[5]
   if m[3] then state, due = unpack(redis.call('HMGET', MESSAGE .. known, 's', 'd')) end
@@ -60,10 +67,10 @@ for i = 4, #ARGV, 9 do
     room = room - 1
     local id = m[4] and next_generation(first) or first
     local held = check >= 0
-    due = string.format('%.0f', AT + (held and check or delay))
+    due = due_in(held and check or delay)
     state = held and 'held' or delay > 0 and 'scheduled' or 'queued'
     posted[#posted + 1] = id .. '|' .. ARGV[i + 6] .. '|' .. ARGV[i + 7]
-    local fields = { 'p', rank, 'd', due, 'n', '0', 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
+    local fields = { 'p', rank, 'd', due, 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
     if held then put(fields, 'h', delay) end
     if rolled_back then
       -- It goes nowhere.
