@@ -2,13 +2,22 @@
  * What the relay has taken and Redis has not been told yet. The fact is written to a local file while the first
  * settlement is on its way, so a worker that is killed before Redis has it knows after its restart, and does not
  * send again. Written survives kill -9; it is synced, to survive a power loss too, when that settlement has failed.
- * One row for a batch, which is removed with the next one when it is settled. A fact that is settled twice meets
- * the fence of its script and does no harm.
+ * The file only grows, a line for each batch and one that names the settled ones, until it is big and begun anew
+ * with what is not settled. A fact that is settled twice meets the fence of its script and does no harm.
  */
-import type { Database } from "bun:sqlite";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fdatasyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { openDatabase } from "./database.ts";
 
 interface SentFact {
   tag: string;
@@ -20,95 +29,116 @@ interface SentFact {
   reply: string;
 }
 
-/** Undefined: the disk could not take it. */
-type BatchId = number | undefined;
+interface Batch {
+  id: number;
+  facts: SentFact[];
+}
 
 export interface Outbox {
   /** Returns when they are written. A disk that cannot take them is logged, and the mail is settled all the same. */
-  record(facts: readonly SentFact[]): BatchId;
+  record(facts: readonly SentFact[]): number;
   /** Returns when all that was recorded is on the disk. */
   sync(): void;
   /** All of it was settled. */
-  forget(id: BatchId): void;
+  forget(id: number): void;
   /** What an earlier life of this worker left. */
-  left(): { id: number; facts: SentFact[] }[];
+  left(): Batch[];
   close(): void;
 }
 
-export function openOutbox(directory: string, log: Logger): Outbox {
-  const database = openFile(directory, log);
-  const insert = database.prepare("INSERT INTO batches (facts) VALUES (?)");
-  const remove = database.prepare("DELETE FROM batches WHERE id = ?");
+/** @param maxBytes of the file, before it is begun anew */
+export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 1024): Outbox {
+  const path = join(directory, "outbox.jsonl");
+  /** By id, as lines. */
+  const batches = new Map<number, string>();
   let settled: number[] = [];
+  let lastId = 0;
+  let fd: number | undefined;
+  let bytes = 0;
 
-  const write = database.transaction((facts: readonly SentFact[]): BatchId => {
-    for (const id of settled) remove.run(id);
-    return facts.length === 0 ? undefined : Number(insert.run(textOf(facts)).lastInsertRowid);
-  });
-
-  function orLog<T>(work: () => T): T | undefined {
+  function orLog(what: string, work: () => void): void {
     try {
-      return work();
+      work();
     } catch (error) {
-      log.error({ err: error }, "outbox cannot be written");
-      return undefined;
+      log.error({ err: error }, what);
     }
   }
 
-  function record(facts: readonly SentFact[]): BatchId {
-    return orLog(() => {
-      const id = write(facts);
-      settled = [];
-      return id;
-    });
+  /** On a line of its own, behind one that a full disk or a power loss has cut short. */
+  function append(text: string): void {
+    if (fd === undefined) return;
+    const data = Buffer.from(`\n${text}`);
+    bytes += data.length;
+    if (writeSync(fd, data) < data.length) throw new Error("the disk took a part of it only");
   }
 
+  /** With what is not settled. Either the old file stands, or the new one. */
+  function begin(): void {
+    bytes = 0;
+    writeFileSync(`${path}.new`, [...batches.values()].map((line) => `\n${line}`).join(""), { flush: true });
+    renameSync(`${path}.new`, path);
+    if (fd !== undefined) closeSync(fd);
+    fd = openSync(path, "a");
+    settled = [];
+  }
+
+  function recover(): void {
+    if (!existsSync(path)) return;
+    let unreadable = 0;
+    for (const line of readFileSync(path, "utf8").split("\n")) {
+      const parsed = line === "" ? [] : parse(line);
+      if (parsed === undefined) unreadable += 1;
+      else if (Array.isArray(parsed)) for (const id of parsed) batches.delete(id);
+      else batches.set(parsed.id, line);
+    }
+    lastId = Math.max(0, ...batches.keys());
+    if (unreadable === 0) return;
+    const keptAs = `${path}.unreadable-${Date.now()}`;
+    copyFileSync(path, keptAs);
+    log.error({ lines: unreadable, keptAs }, "outbox has lines that cannot be read, they are left out");
+  }
+
+  orLog("outbox cannot be read: what a kill -9 interrupted may be sent twice", recover);
+  orLog("outbox cannot be opened: what a kill -9 interrupts may be sent twice", begin);
+
   return {
-    record,
-    // It syncs the WAL before it copies it (sqlite.org/pragma.html#pragma_synchronous, NORMAL).
-    sync: () => void orLog(() => database.run("PRAGMA wal_checkpoint(PASSIVE)")),
+    record(facts) {
+      const id = ++lastId;
+      const line = JSON.stringify({ id, facts: facts.map(factOf) });
+      batches.set(id, line);
+      if (bytes > maxBytes) orLog("outbox cannot be begun anew", begin);
+      else
+        orLog("outbox cannot be written", () => {
+          append(settled.length === 0 ? line : `${JSON.stringify(settled)}\n${line}`);
+          settled = [];
+        });
+      return id;
+    },
+    sync: () => orLog("outbox cannot be synced", () => fd !== undefined && fdatasyncSync(fd)),
     forget(id) {
-      if (id !== undefined) settled.push(id);
+      if (batches.delete(id)) settled.push(id);
     },
-    left() {
-      const rows = database.query("SELECT id, facts FROM batches ORDER BY id").all() as { id: number; facts: string }[];
-      return rows.map(({ id, facts }) => ({ id, facts: JSON.parse(facts) as SentFact[] }));
-    },
+    left: () => [...batches.values()].map((line) => parse(line) as Batch),
     close() {
-      if (settled.length > 0) record([]);
-      database.close();
+      orLog("outbox cannot be written", () => settled.length > 0 && append(JSON.stringify(settled)));
+      if (fd !== undefined) closeSync(fd);
+      fd = undefined;
     },
   };
 }
 
-/** The fields of a fact alone, whatever else its object has. */
-function textOf(facts: readonly SentFact[]): string {
-  return JSON.stringify(
-    facts.map(({ tag, rank, entryId, messageId, attempt, reply }) => ({
-      tag,
-      rank,
-      entryId,
-      messageId,
-      attempt,
-      reply,
-    })),
-  );
+/** Its own fields alone, whatever else the object has. */
+function factOf({ tag, rank, entryId, messageId, attempt, reply }: SentFact): SentFact {
+  return { tag, rank, entryId, messageId, attempt, reply };
 }
 
-const SCHEMA = `
-  PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = NORMAL;
-  CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
-`;
-
-/** A disk without room must not keep the mail back: then the facts are in memory, which is said. */
-function openFile(directory: string, log: Logger): Database {
-  const probe = "SELECT sum(length(facts)) FROM batches";
-  const file = { path: join(directory, "outbox.sqlite"), name: "outbox", schema: SCHEMA, probe };
+/** A batch, or the ids of those that were settled; undefined for what is neither. */
+function parse(line: string): Batch | number[] | undefined {
   try {
-    return openDatabase(file, log);
-  } catch (error) {
-    log.error({ err: error }, "outbox cannot be opened: what a kill -9 interrupts may be sent twice");
-    return openDatabase({ ...file, path: ":memory:" }, log);
+    const value: unknown = JSON.parse(line);
+    if (Array.isArray(value)) return value as number[];
+    return Array.isArray((value as Batch | null)?.facts) ? (value as Batch) : undefined;
+  } catch {
+    return undefined;
   }
 }

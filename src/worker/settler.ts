@@ -70,7 +70,7 @@ export function createSettler(options: SettlerOptions): Settler {
 
   async function write(batch: Item[]): Promise<void> {
     const facts = claims(batch, "sent");
-    let recorded: ReturnType<Outbox["record"]>;
+    let recorded: number | undefined;
     for (let failures = 0; !abandoned; failures++) {
       try {
         const settling = call(batch, options);
@@ -79,7 +79,7 @@ export function createSettler(options: SettlerOptions): Settler {
         const written = await confirm(batch, await settling, options);
         if (away) log.warn("settlements are written again");
         away = false;
-        options.outbox.forget(recorded);
+        if (recorded !== undefined) options.outbox.forget(recorded);
         batch.forEach((item, i) => {
           item.resolve(written[i] ?? false);
         });

@@ -4,7 +4,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Entry, journalFile, openJournal } from "../../src/journal/journal.ts";
-import { openOutbox } from "../../src/journal/outbox.ts";
 import { openRollbackReader } from "../../src/journal/reader.ts";
 import { keepLines } from "../support/log.ts";
 
@@ -150,54 +149,5 @@ describe("the rollback reader", () => {
     expect(reader.isRolledBack("e1")).toBe(false);
     reader.close();
     journal.close();
-  });
-});
-
-describe("the outbox", () => {
-  const fact = (messageId: string) => ({
-    tag: "{pp:0}",
-    rank: "0",
-    entryId: "1-1",
-    messageId,
-    attempt: 1,
-    reply: "250 ok",
-  });
-
-  test("knows after a restart what was recorded and not settled", () => {
-    const { log } = keepLines();
-    const outbox = openOutbox(directory, log);
-    const first = outbox.record([fact("m1"), fact("m2")]);
-    outbox.record([fact("m3")]);
-    outbox.forget(first);
-    outbox.record([fact("m4"), fact("m5")]);
-    const crashed = openOutbox(directory, log);
-    expect(crashed.left().flatMap(({ facts }) => facts)).toEqual(["m3", "m4", "m5"].map(fact));
-    crashed.close();
-    outbox.close();
-  });
-
-  test("that is damaged is put aside, and a new one is begun", () => {
-    const file = join(directory, "outbox.sqlite");
-    writeFileSync(file, "this is no database, however long one looks at it".repeat(100));
-    const { log, lines } = keepLines();
-    const outbox = openOutbox(directory, log);
-    expect(outbox.left()).toEqual([]);
-    outbox.record([fact("m1")]);
-    expect(readdirSync(directory).filter((name) => name.includes("unreadable"))).toHaveLength(1);
-    expect(lines.map(({ msg }) => msg)).toEqual(["outbox cannot be read, a new one is begun"]);
-    const crashed = openOutbox(directory, log);
-    expect(crashed.left().flatMap(({ facts }) => facts)).toEqual([fact("m1")]);
-    crashed.close();
-    outbox.close();
-  });
-
-  test("forgets what was settled when it is closed in order", () => {
-    const { log } = keepLines();
-    const outbox = openOutbox(directory, log);
-    outbox.forget(outbox.record([fact("m1")]));
-    outbox.close();
-    const again = openOutbox(directory, log);
-    expect(again.left()).toEqual([]);
-    again.close();
   });
 });
