@@ -17,6 +17,7 @@ const ADDRESS =
 
 /** "an@example.com" becomes "a***@example.com", wherever it stands in a text, and an address literal "[***]". */
 export function maskAddresses(text: string): string {
+  if (!text.includes("@")) return text;
   return text.replace(ADDRESS, (_, quoted: string | undefined, first: string | undefined, domain: string) => {
     return `${quoted?.[0] ?? first}***@${domain.startsWith("[") ? "[***]" : domain}`;
   });
