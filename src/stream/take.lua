@@ -1,7 +1,7 @@
 --[[ QUEUED -> SENDING, for as many as the worker can begin at once. The attempt is recorded before it is tried.
   KEYS[1] tag   ARGV[1] consumer   ARGV[2] at most so many   ARGV[3..5] of these, first, for each rank
-  Returns 7 for each message: rank, entry id, message id, attempt, attempts before the last replay,
-    times that the booking store was asked in vain, event JSON.
+  Returns 2 for each message: a line of rank, entry id, message id, attempt, attempts before the last replay and
+    times that the booking store was asked in vain; the event, JSON.
   Fence: the state. An entry whose message is not QUEUED is never handed out: cancelled, settled or replayed
   ones leave the stream, one that is being sent (the group was lost and made anew) goes back to its owner.
   An entry without a message is laid out as a dead letter, so that it cannot go round. ]]
@@ -35,8 +35,8 @@ local function hand_out(rank, entry, fields)
     local attempt = string.format('%d', tonumber(m[2] or 0) + 1)
     move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', entry .. ' ' .. consumer })
     local n = #result
-    result[n + 1], result[n + 2], result[n + 3] = rank, entry, id
-    result[n + 4], result[n + 5], result[n + 6], result[n + 7] = attempt, m[3] or 0, m[6] or 0, m[4]
+    result[n + 1] = table.concat({ rank, entry, id, attempt, m[3] or 0, m[6] or 0 }, ' ')
+    result[n + 2] = m[4]
     return true
   elseif not m[1] then
     poison(rank, entry, fields)

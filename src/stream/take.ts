@@ -38,18 +38,19 @@ export async function take(
   free: number,
   quotas: readonly number[],
 ): Promise<Taken[]> {
-  const reply = (await takeScript(redis, tag, [consumer, free, ...quotas])) as (string | number)[];
+  const reply = (await takeScript(redis, tag, [consumer, free, ...quotas])) as string[];
   const taken: Taken[] = [];
-  for (let i = 0; i < reply.length; i += 7) {
+  for (let i = 0; i < reply.length; i += 2) {
+    const [rank = "", entryId = "", messageId = "", attempt, attemptsBefore, askedInVain] = (reply[i] ?? "").split(" ");
     taken.push({
       tag,
-      rank: String(reply[i]),
-      entryId: String(reply[i + 1]),
-      messageId: String(reply[i + 2]),
-      attempt: Number(reply[i + 3]),
-      attemptsBefore: Number(reply[i + 4]),
-      askedInVain: Number(reply[i + 5]),
-      json: String(reply[i + 6]),
+      rank,
+      entryId,
+      messageId,
+      attempt: Number(attempt),
+      attemptsBefore: Number(attemptsBefore),
+      askedInVain: Number(askedInVain),
+      json: reply[i + 1] ?? "",
     });
   }
   return taken;
