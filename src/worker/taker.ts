@@ -15,7 +15,7 @@ import { type Loop, startLoop } from "./loop.ts";
 const POLL_MS = 1_000;
 
 /** Some seconds of the fastest drain: as much as a failover can lose. */
-const MAX_BEGUN = 20_000;
+const MIN_BEGUN = 10_000;
 
 export interface TakerOptions {
   redis: Redis;
@@ -39,22 +39,31 @@ export interface Taker extends Loop {
 
 export function startTaker(options: TakerOptions): Taker {
   const { redis, tags, consumer, log } = options;
+  const half = Math.ceil(options.concurrency / 2);
   const inFlight = new Map<string, Taken>();
   const whenIdle: (() => void)[] = [];
+  /** Tags with a take whose reply was lost. */
   const replyLost = new Set<string>();
+  /** Takes under way, by tag, and the messages that all of them ask for. */
+  const takes = new Map<string, number>();
+  let asked = 0;
+  /** The last take brought all that it asked for. */
+  let isMore = false;
   /** Entries begun lately: one of them that is ours again has lost its settlement, it was tried (keepers.ts). */
-  const begun = new Set<string>();
+  let begun = new Set<string>();
+  let begunBefore = begun;
   let settling = 0;
   let turn = 0;
   let waking = false;
+  let lastBegun = Promise.resolve();
 
   function begin(taken: Taken): void {
     const slot = `${taken.tag} ${taken.entryId} ${taken.rank}`;
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
     if (inFlight.has(slot)) return;
     inFlight.set(slot, taken);
+    if (begun.size >= MIN_BEGUN) [begunBefore, begun] = [begun, new Set()];
     begun.add(slot);
-    if (begun.size > MAX_BEGUN) begun.delete(begun.values().next().value as string);
     let ended = false;
     const end = () => {
       if (ended) return;
@@ -73,7 +82,7 @@ export function startTaker(options: TakerOptions): Taker {
 
   function freeSlots(): number {
     const free = options.concurrency - (inFlight.size - settling);
-    return Math.min(free, options.concurrency * 2 - inFlight.size);
+    return Math.min(free, options.concurrency * 2 - inFlight.size) - asked;
   }
 
   /** Slots that come free in one turn of the event loop are filled by one take. */
@@ -82,13 +91,16 @@ export function startTaker(options: TakerOptions): Taker {
     waking = true;
     setImmediate(() => {
       waking = false;
-      loop.wake();
+      wake();
     });
   }
 
   async function giveBackStrays(tag: string): Promise<void> {
     const owned = await readOwned(redis, tag, consumer, options.concurrency * 3);
-    const strays = owned.filter((claim) => !begun.has(`${tag} ${claim.entryId} ${claim.rank}`));
+    const strays = owned.filter((claim) => {
+      const slot = `${tag} ${claim.entryId} ${claim.rank}`;
+      return !begun.has(slot) && !begunBefore.has(slot);
+    });
     if (strays.length > 0) {
       const reason = "the worker lost the connection while it took the message";
       await release(
@@ -102,26 +114,69 @@ export function startTaker(options: TakerOptions): Taker {
     replyLost.delete(tag);
   }
 
-  const loop = startLoop("taker", log, async () => {
+  /** True when there may be more. */
+  async function takeFrom(tag: string, count: number): Promise<boolean> {
+    asked += count;
+    takes.set(tag, (takes.get(tag) ?? 0) + 1);
+    try {
+      const taken = await take(redis, tag, consumer, count, options.deal(count));
+      await aTurnOfItsOwn();
+      for (const one of taken) begin(one);
+      return taken.length === count;
+    } catch (error) {
+      replyLost.add(tag);
+      throw error;
+    } finally {
+      asked -= count;
+      takes.set(tag, (takes.get(tag) ?? 0) - 1);
+    }
+  }
+
+  /** What two takes bring together is begun one after the other, and what has ended at once is settled in between. */
+  function aTurnOfItsOwn(): Promise<void> {
+    const turnBefore = lastBegun;
+    lastBegun = turnBefore.then(async () => {
+      await nextTurn();
+      await nextTurn();
+    });
+    return turnBefore;
+  }
+
+  async function round(least: number): Promise<number> {
     let sleepMs = POLL_MS;
     const first = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[(first + i) % tags.length] as string;
-      if (replyLost.has(tag)) await giveBackStrays(tag);
-      const free = options.allowance(freeSlots(), inFlight.size);
-      if (free <= 0) break;
-      replyLost.add(tag);
-      const taken = await take(redis, tag, consumer, free, options.deal(free));
-      replyLost.delete(tag);
-      for (const one of taken) begin(one);
-      if (taken.length === free) sleepMs = 0;
+      if (replyLost.has(tag)) {
+        if (takes.get(tag)) continue;
+        await giveBackStrays(tag);
+      }
+      const free = options.allowance(freeSlots(), inFlight.size + asked);
+      if (free < least) break;
+      isMore = await takeFrom(tag, Math.min(free, half));
+      if (isMore) {
+        sleepMs = 0;
+        wake();
+      }
     }
-    return freeSlots() > 0 ? sleepMs : POLL_MS;
-  });
+    return freeSlots() >= least ? sleepMs : POLL_MS;
+  }
+
+  const loops = [startLoop("taker", log, () => round(1)), startLoop("second taker", log, () => round(half))];
+
+  function wake(): void {
+    loops[0]?.wake();
+    if (isMore) loops[1]?.wake();
+  }
 
   return {
-    ...loop,
+    wake,
+    stop: async () => void (await Promise.all(loops.map((loop) => loop.stop()))),
     inFlight,
     idle: () => (inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
   };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
