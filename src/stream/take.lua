@@ -47,26 +47,29 @@ local function hand_out(rank, entry, fields)
   end
 end
 
+--[[ Ranks without another entry, or that nothing is to be taken from. ]]
+local done = {}
+
 --[[ Reads on past entries that are not handed out, such as those of messages that were rolled back. ]]
 local function take(rank, count)
   local looked_at = 0
   while count > 0 and looked_at < MAX_LOOKED_AT do
     local entries = read(QUEUE[rank], count)
     if entries.err then return entries end
-    if #entries == 0 then return end
+    done[rank] = #entries < count
     looked_at = looked_at + #entries
     for _, pair in ipairs(entries) do
       if hand_out(rank, pair[1], pair[2] or {}) then count, free = count - 1, free - 1 end
     end
+    if done[rank] then return end
   end
 end
 
-local paused = {}
-for _, rank in ipairs(redis.call('SMEMBERS', PAUSED)) do paused[rank] = true end
+for _, rank in ipairs(redis.call('SMEMBERS', PAUSED)) do done[rank] = true end
 for pass = 1, 2 do
   for rank = 0, 2 do
     local count = pass == 1 and math.min(free, tonumber(ARGV[3 + rank])) or free
-    if count > 0 and not paused[tostring(rank)] then
+    if count > 0 and not done[tostring(rank)] then
       local failed = take(tostring(rank), count)
       if failed and #result == 0 then return failed end
     end

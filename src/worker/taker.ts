@@ -44,11 +44,11 @@ export function startTaker(options: TakerOptions): Taker {
   const whenIdle: (() => void)[] = [];
   /** Tags with a take whose reply was lost. */
   const replyLost = new Set<string>();
-  /** Takes under way, by tag, and the messages that all of them ask for. */
-  const takes = new Map<string, number>();
+  /** Calls under way, by tag, and the messages that all of them ask for. */
+  const calls = new Map<string, number>();
   let asked = 0;
-  /** The last take brought all that it asked for. */
-  let isMore = false;
+  /** "more": the last take brought all that it asked for. "none": it did not, and the waker has said nothing since. */
+  let backlog: "none" | "unknown" | "more" = "unknown";
   /** Entries begun lately: one of them that is ours again has lost its settlement, it was tried (keepers.ts). */
   let begun = new Set<string>();
   let begunBefore = begun;
@@ -91,8 +91,18 @@ export function startTaker(options: TakerOptions): Taker {
     waking = true;
     setImmediate(() => {
       waking = false;
-      wake();
+      if (backlog !== "none") first.wake();
+      if (backlog === "more") second.wake();
     });
+  }
+
+  async function calling<T>(tag: string, call: () => Promise<T>): Promise<T> {
+    calls.set(tag, (calls.get(tag) ?? 0) + 1);
+    try {
+      return await call();
+    } finally {
+      calls.set(tag, (calls.get(tag) ?? 0) - 1);
+    }
   }
 
   async function giveBackStrays(tag: string): Promise<void> {
@@ -114,21 +124,19 @@ export function startTaker(options: TakerOptions): Taker {
     replyLost.delete(tag);
   }
 
-  /** True when there may be more. */
-  async function takeFrom(tag: string, count: number): Promise<boolean> {
+  async function takeFrom(tag: string, count: number): Promise<void> {
     asked += count;
-    takes.set(tag, (takes.get(tag) ?? 0) + 1);
     try {
       const taken = await take(redis, tag, consumer, count, options.deal(count));
       await aTurnOfItsOwn();
       for (const one of taken) begin(one);
-      return taken.length === count;
+      if (taken.length === count) backlog = "more";
     } catch (error) {
       replyLost.add(tag);
+      backlog = "unknown";
       throw error;
     } finally {
       asked -= count;
-      takes.set(tag, (takes.get(tag) ?? 0) - 1);
     }
   }
 
@@ -142,36 +150,38 @@ export function startTaker(options: TakerOptions): Taker {
     return turnBefore;
   }
 
+  /** @param least slots that must be free */
   async function round(least: number): Promise<number> {
-    let sleepMs = POLL_MS;
-    const first = turn++; // also when one of them fails: the others have their turn
+    const known = backlog;
+    backlog = "none";
+    const begunAt = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
-      const tag = tags[(first + i) % tags.length] as string;
-      if (replyLost.has(tag)) {
-        if (takes.get(tag)) continue;
-        await giveBackStrays(tag);
-      }
+      const tag = tags[(begunAt + i) % tags.length] as string;
       const free = options.allowance(freeSlots(), inFlight.size + asked);
-      if (free < least) break;
-      isMore = await takeFrom(tag, Math.min(free, half));
-      if (isMore) {
-        sleepMs = 0;
-        wake();
+      if (free < least) {
+        backlog = i === 0 ? known : "more";
+        return POLL_MS; // an attempt that ends wakes it, or the circuit
       }
+      if (replyLost.has(tag)) {
+        if (calls.get(tag)) continue;
+        await calling(tag, () => giveBackStrays(tag));
+      }
+      await calling(tag, () => takeFrom(tag, Math.min(free, half)));
     }
-    return freeSlots() >= least ? sleepMs : POLL_MS;
+    if (backlog !== "more") return POLL_MS;
+    second.wake();
+    return 0;
   }
 
-  const loops = [startLoop("taker", log, () => round(1)), startLoop("second taker", log, () => round(half))];
-
-  function wake(): void {
-    loops[0]?.wake();
-    if (isMore) loops[1]?.wake();
-  }
+  const first = startLoop("taker", log, () => round(1));
+  const second = startLoop("second taker", log, () => round(half));
 
   return {
-    wake,
-    stop: async () => void (await Promise.all(loops.map((loop) => loop.stop()))),
+    wake() {
+      if (backlog === "none") backlog = "unknown";
+      first.wake();
+    },
+    stop: async () => void (await Promise.all([first.stop(), second.stop()])),
     inFlight,
     idle: () => (inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
   };
