@@ -47,8 +47,9 @@ export function startTaker(options: TakerOptions): Taker {
   /** Calls under way, by tag, and the messages that all of them ask for. */
   const calls = new Map<string, number>();
   let asked = 0;
-  /** "more": the last take brought all that it asked for. "none": it did not, and the waker has said nothing since. */
+  /** "more": the last take brought all that it asked for. "none": it did not, and nobody has woken us since. */
   let backlog: "none" | "unknown" | "more" = "unknown";
+  let wakings = 0;
   /** Entries begun lately: one of them that is ours again has lost its settlement, it was tried (keepers.ts). */
   let begun = new Set<string>();
   let begunBefore = begun;
@@ -124,16 +125,16 @@ export function startTaker(options: TakerOptions): Taker {
     replyLost.delete(tag);
   }
 
-  async function takeFrom(tag: string, count: number): Promise<void> {
+  /** Whether it brought all that it asked for. */
+  async function takeFrom(tag: string, count: number): Promise<boolean> {
     asked += count;
     try {
       const taken = await take(redis, tag, consumer, count, options.deal(count));
       await aTurnOfItsOwn();
       for (const one of taken) begin(one);
-      if (taken.length === count) backlog = "more";
+      return taken.length === count;
     } catch (error) {
       replyLost.add(tag);
-      backlog = "unknown";
       throw error;
     } finally {
       asked -= count;
@@ -152,25 +153,24 @@ export function startTaker(options: TakerOptions): Taker {
 
   /** @param least slots that must be free */
   async function round(least: number): Promise<number> {
-    const known = backlog;
-    backlog = "none";
+    const wakingsBefore = wakings;
+    let isMore = false;
     const begunAt = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[(begunAt + i) % tags.length] as string;
       const free = options.allowance(freeSlots(), inFlight.size + asked);
-      if (free < least) {
-        backlog = i === 0 ? known : "more";
-        return POLL_MS; // an attempt that ends wakes it, or the circuit
-      }
+      if (free < least) return POLL_MS; // an attempt that ends wakes it, or the circuit
       if (replyLost.has(tag)) {
         if (calls.get(tag)) continue;
         await calling(tag, () => giveBackStrays(tag));
       }
-      await calling(tag, () => takeFrom(tag, Math.min(free, half)));
+      if (!(await calling(tag, () => takeFrom(tag, Math.min(free, half))))) continue;
+      isMore = true;
+      backlog = "more";
+      second.wake();
     }
-    if (backlog !== "more") return POLL_MS;
-    second.wake();
-    return 0;
+    if (!isMore && wakings === wakingsBefore) backlog = "none";
+    return isMore ? 0 : POLL_MS;
   }
 
   const first = startLoop("taker", log, () => round(1));
@@ -178,6 +178,7 @@ export function startTaker(options: TakerOptions): Taker {
 
   return {
     wake() {
+      wakings += 1;
       if (backlog === "none") backlog = "unknown";
       first.wake();
     },
