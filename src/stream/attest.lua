@@ -9,7 +9,7 @@ if not m[1] or not open[m[1]] or tonumber(m[2]) < tonumber(ARGV[2]) then return 
 if m[4] then take_away(id, m[4], m[5]) end
 redis.call('ZREM', DUE, id)
 if m[1] == 'queued' and m[7] then remove(m[6], m[7]) end
-move(id, m[1], 'sent', ARGV[2], ARGV[3], m[3], { 'o', '' })
+move(id, m[1], 'sent', ARGV[2], ARGV[3], m[3], {})
 expire(id, ARGV[4])
 finish()
 return 1

@@ -1,9 +1,9 @@
 --[[ SENDING -> SENDING: the lease begins anew.
-  KEYS[1] tag   ARGV[1] consumer   then 4 for each message: rank, entry id, message id, attempt
+  KEYS[1] tag   ARGV[1] consumer   then 3 for each message: rank, entry id, message id
   Returns for each 1, or 0: not the owner any more.
   Fence: owned(), since XCLAIM itself would take the entry back from its new owner. ]]
 local result = {}
-for i = 2, #ARGV, 4 do
+for i = 2, #ARGV, 3 do
   local mine = owned(ARGV[i + 2], ARGV[1], ARGV[i + 1])
   if mine then redis.call('XCLAIM', QUEUE[ARGV[i]], GROUP, ARGV[1], 0, ARGV[i + 1], 'JUSTID') end
   result[#result + 1] = mine and 1 or 0

@@ -47,7 +47,7 @@ const NAMES = {
  *   s state · p rank of the priority · d due, epoch ms · n attempts begun · b attempts begun at the last replay
  *   i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
  *   c hash of the body · v end of the dedup window, epoch ms · g the latest message of the event, where not this one
- *   q entry id since it was QUEUED last · o "<entry id> <consumer>" that own it, while SENDING
+ *   q entry id since it was QUEUED last · o "<entry id> <consumer>" of the attempt: its owner, while SENDING
  *   u an attempt ended in UNKNOWN · w times that the booking store was asked in vain
  *   h delay after the commit, ms (while HELD) · k rolled back while SENDING: retention, ms, of the cancelled message
  *   x id of the dead-letter entry · r reason · f fingerprint · t dead since, epoch ms (while DEAD or held)

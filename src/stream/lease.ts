@@ -19,7 +19,7 @@ export async function heartbeat(
   consumer: string,
   claims: readonly Claim[],
 ): Promise<boolean[]> {
-  const args = claims.flatMap((claim) => [claim.rank, claim.entryId, claim.messageId, claim.attempt]);
+  const args = claims.flatMap((claim) => [claim.rank, claim.entryId, claim.messageId]);
   return ((await heartbeatScript(redis, tag, [consumer, ...args])) as number[]).map((one) => one === 1);
 }
 

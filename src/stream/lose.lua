@@ -11,7 +11,7 @@ for i = 2, #ARGV, 7 do
     remove(ARGV[i], ARGV[i + 1])
     end_rolled_back(id, 'unknown', attempt, ARGV[i + 6], l, rolled_back)
   elseif l then
-    local fields = { 'o', '', 'd', AT + math.max(0, delay) }
+    local fields = { 'd', AT + math.max(0, delay) }
     if delay < 0 then
       lay_out(id, ARGV[i + 6], ARGV[i + 5], fields)
     else

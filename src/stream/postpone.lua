@@ -12,7 +12,7 @@ for i = 2, #ARGV, 7 do
   elseif l then
     redis.call('ZADD', DUE, due, id)
     redis.call('HINCRBY', MESSAGE .. id, 'w', ARGV[i + 5])
-    move(id, 'sending', 'scheduled', '', ARGV[i + 6], l, { 'o', '', 'd', due, 'n', tonumber(attempt) - 1 })
+    move(id, 'sending', 'scheduled', '', ARGV[i + 6], l, { 'd', due, 'n', tonumber(attempt) - 1 })
   end
   result[#result + 1] = l and 1 or 0
 end

@@ -87,7 +87,7 @@ local function cancel(id, from, reason, l, retention)
     local m = redis.call('HMGET', MESSAGE .. id, 'p', 'q')
     if m[2] then remove(m[1], m[2]) end
   end
-  move(id, from, 'cancelled', '', reason, l, { 'o', '' })
+  move(id, from, 'cancelled', '', reason, l, {})
   redis.call('HDEL', MESSAGE .. id, 'k')
   expire(id, retention)
 end

@@ -31,7 +31,7 @@ local function reclaim(rank, entry, owner)
     end_rolled_back(id, 'unknown', m[2], reason, m[4], m[6])
     return answer(id, m[5] or '', m[2], owner, entry, 'cancelled')
   end
-  local fields = { 'o', '' }
+  local fields = {}
   if fate ~= 'resend' then lay_out(id, reason, 'worker-lost', fields) end
   local l = move(id, 'sending', 'unknown', m[2], reason, m[4], fields)
   if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, { 'q', enqueue(rank, id) }) end

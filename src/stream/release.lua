@@ -10,7 +10,7 @@ for i = 2, #ARGV, 5 do
     remove(ARGV[i], ARGV[i + 1])
     end_rolled_back(id, 'queued', '', ARGV[i + 4], l, rolled_back, { 'n', tonumber(attempt) - 1 })
   elseif l then
-    local fields = { 'o', '', 'n', tonumber(attempt) - 1, 'q', enqueue(ARGV[i], id) }
+    local fields = { 'n', tonumber(attempt) - 1, 'q', enqueue(ARGV[i], id) }
     remove(ARGV[i], ARGV[i + 1])
     move(id, 'sending', 'queued', '', ARGV[i + 4], l, fields)
   end
