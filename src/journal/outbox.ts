@@ -49,6 +49,7 @@ export interface Outbox {
 /** @param maxBytes of the file, before it is begun anew */
 export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 1024): Outbox {
   const path = join(directory, "outbox.jsonl");
+  const keptAs = `${path}.unreadable-${Date.now()}`;
   /** By id, as lines. */
   const batches = new Map<number, string>();
   let settled: number[] = [];
@@ -56,11 +57,14 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
   let fd: number | undefined;
   let bytes = 0;
 
-  function orLog(what: string, work: () => void): void {
+  /** Whether it worked. */
+  function orLog(what: string, work: () => void): boolean {
     try {
       work();
+      return true;
     } catch (error) {
       log.error({ err: error }, what);
+      return false;
     }
   }
 
@@ -72,13 +76,19 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
     if (writeSync(fd, data) < data.length) throw new Error("the disk took a part of it only");
   }
 
-  /** With what is not settled. Either the old file stands, or the new one. */
+  /** With what is not settled. Either the old file stands and is written on, or the new one. */
   function begin(): void {
     bytes = 0;
     writeFileSync(`${path}.new`, [...batches.values()].map((line) => `\n${line}`).join(""), { flush: true });
-    renameSync(`${path}.new`, path);
+    const next = openSync(`${path}.new`, "a");
+    try {
+      renameSync(`${path}.new`, path);
+    } catch (error) {
+      closeSync(next);
+      throw error;
+    }
     if (fd !== undefined) closeSync(fd);
-    fd = openSync(path, "a");
+    fd = next;
     settled = [];
   }
 
@@ -93,12 +103,12 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
     }
     lastId = Math.max(0, ...batches.keys());
     if (unreadable === 0) return;
-    const keptAs = `${path}.unreadable-${Date.now()}`;
     copyFileSync(path, keptAs);
     log.error({ lines: unreadable, keptAs }, "outbox has lines that cannot be read, they are left out");
   }
 
-  orLog("outbox cannot be read: what a kill -9 interrupted may be sent twice", recover);
+  if (!orLog("outbox cannot be read: what a kill -9 interrupted may be sent twice", recover))
+    orLog("outbox cannot be put aside", () => renameSync(path, keptAs));
   orLog("outbox cannot be opened: what a kill -9 interrupts may be sent twice", begin);
 
   return {
@@ -106,12 +116,11 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
       const id = ++lastId;
       const line = JSON.stringify({ id, facts: facts.map(factOf) });
       batches.set(id, line);
-      if (bytes > maxBytes) orLog("outbox cannot be begun anew", begin);
-      else
-        orLog("outbox cannot be written", () => {
-          append(settled.length === 0 ? line : `${JSON.stringify(settled)}\n${line}`);
-          settled = [];
-        });
+      if (bytes > maxBytes && orLog("outbox cannot be begun anew", begin)) return id;
+      orLog("outbox cannot be written", () => {
+        append(settled.length === 0 ? line : `${JSON.stringify(settled)}\n${line}`);
+        settled = [];
+      });
       return id;
     },
     sync: () => orLog("outbox cannot be synced", () => fd !== undefined && fdatasyncSync(fd)),

@@ -5,7 +5,7 @@
 local id = ARGV[1]
 local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'l', 'x', 'f', 'p', 'q')
 local open = { queued = true, scheduled = true, deferred = true, unknown = true, dead = true }
-if not m[1] or not open[m[1]] or tonumber(m[2]) < tonumber(ARGV[2]) then return 0 end
+if not m[1] or not open[m[1]] or tonumber(m[2] or 0) < tonumber(ARGV[2]) then return 0 end
 if m[4] then take_away(id, m[4], m[5]) end
 redis.call('ZREM', DUE, id)
 if m[1] == 'queued' and m[7] then remove(m[6], m[7]) end

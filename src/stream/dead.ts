@@ -46,10 +46,9 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
 
   async function replay(messageId: string, edit: Edit) {
     for (const tag of tagsOf(messageId)) {
-      const edited = edit.recipient === undefined ? "" : await editedEvent(redis, tag, messageId, edit.recipient);
-      const digest = edit.recipient === undefined ? "" : digestOf(edit.recipient);
-      const result = await replayScript(redis, tag, [messageId, edited, digest]);
-      if (result === "replayed") log?.info({ messageId, edited: edited !== "" }, "message replayed");
+      const { json, digest } = await edited(redis, tag, messageId, edit);
+      const result = await replayScript(redis, tag, [messageId, json, digest]);
+      if (result === "replayed") log?.info({ messageId, edited: json !== "" }, "message replayed");
       if (result !== "not_found") return result as "replayed" | "not_dead";
     }
     return "not_found";
@@ -83,11 +82,14 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
 }
 
 /** A dead message changes only by replay or drop, and the script checks again that it is dead. */
-async function editedEvent(redis: Redis, tag: string, messageId: string, recipient: string): Promise<string> {
+async function edited(redis: Redis, tag: string, messageId: string, { recipient }: Edit) {
+  if (recipient === undefined) return { json: "", digest: "" };
   const event = eventOf((await redis.hget(key.message(tag, messageId), "e")) ?? "");
-  if (event === undefined) return "";
+  if (event === undefined) return { json: "", digest: "" };
+  const before = digestOf(event.data.customer.email);
   event.data.customer.email = recipient;
-  return JSON.stringify(event);
+  // Under the same digest it is listed already.
+  return { json: JSON.stringify(event), digest: before === digestOf(recipient) ? "" : digestOf(recipient) };
 }
 
 function decodeCursor(cursor: string | undefined, partitions: number): [number, string] {

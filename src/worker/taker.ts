@@ -155,13 +155,17 @@ export function startTaker(options: TakerOptions): Taker {
   async function round(least: number): Promise<number> {
     const wakingsBefore = wakings;
     let isMore = false;
+    let skipped = false;
     const begunAt = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[(begunAt + i) % tags.length] as string;
       const free = options.allowance(freeSlots(), inFlight.size + asked);
-      if (free < least) return POLL_MS; // an attempt that ends wakes it, or the circuit
+      if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
       if (replyLost.has(tag)) {
-        if (calls.get(tag)) continue;
+        if (calls.get(tag)) {
+          skipped = true;
+          continue;
+        }
         await calling(tag, () => giveBackStrays(tag));
       }
       if (!(await calling(tag, () => takeFrom(tag, Math.min(free, half))))) continue;
@@ -169,12 +173,18 @@ export function startTaker(options: TakerOptions): Taker {
       backlog = "more";
       second.wake();
     }
-    if (!isMore && wakings === wakingsBefore) backlog = "none";
+    if (!isMore && !skipped && wakings === wakingsBefore) backlog = "none";
     return isMore ? 0 : POLL_MS;
   }
 
   const first = startLoop("taker", log, () => round(1));
-  const second = startLoop("second taker", log, () => round(half));
+  const second = startLoop("second taker", log, async () => {
+    try {
+      return await round(half);
+    } finally {
+      if (backlog !== "none") first.wake(); // it may have found the slots that this one asked for taken
+    }
+  });
 
   return {
     wake() {

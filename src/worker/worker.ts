@@ -13,6 +13,7 @@ import type { Event } from "../domain/event.ts";
 import type { RetryPolicy } from "../domain/outcome.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
+import { RedisAway } from "../stream/fault.ts";
 import { tagOf } from "../stream/keys.ts";
 import { reclaim } from "../stream/lease.ts";
 import { eventOf } from "../stream/record.ts";
@@ -146,9 +147,15 @@ async function settleThePast({ redis, consumer, outbox, retentionMs, log }: Work
   for (const { id, facts } of outbox.left()) {
     for (const fact of facts) {
       const { tag, messageId, attempt, reply } = fact;
-      const [written] = await sent(redis, tag, consumer, retentionMs, [fact]);
-      const settled = written || (await attest(redis, tag, messageId, attempt, reply, retentionMs));
-      if (settled) log.warn({ messageId, attempt, reply }, "message sent, settled after a restart");
+      try {
+        const [written] = await sent(redis, tag, consumer, retentionMs, [fact]);
+        const settled = written || (await attest(redis, tag, messageId, attempt, reply, retentionMs));
+        if (settled) log.warn({ messageId, attempt, reply }, "message sent, settled after a restart");
+      } catch (error) {
+        if (error instanceof RedisAway) throw error;
+        // One that cannot be settled is no reason to send nothing any more.
+        log.error({ err: error, messageId, attempt, reply }, "message sent, and could not be settled after a restart");
+      }
     }
     outbox.forget(id);
   }

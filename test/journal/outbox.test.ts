@@ -111,15 +111,36 @@ describe("damage", () => {
   );
 });
 
+test("while it cannot be begun anew, it goes on in the old file", () => {
+  const blocker = join(directory, "outbox.jsonl.new");
+  const { log, lines } = keepLines();
+  const outbox = open(1_000, log);
+  mkdirSync(blocker);
+  const ids = Array.from({ length: 20 }, (_, i) => outbox.record([fact(`m${i}`)]));
+  expect(leftIn(outbox)).toHaveLength(20);
+  for (let i = 0; i < 20; i++) expect(readFileSync(file, "utf8")).toContain(`"m${i}"`);
+  expect(new Set(lines.map(({ msg }) => msg))).toEqual(new Set(["outbox cannot be begun anew"]));
+  rmSync(blocker, { recursive: true });
+  for (const id of ids) outbox.forget(id);
+  for (let i = 20; i < 40; i++) outbox.record([fact(`m${i}`)]);
+  expect(leftIn(open())).toHaveLength(20);
+});
+
+test("one that cannot be read is put aside for a person", () => {
+  mkdirSync(file);
+  const { log, lines } = keepLines();
+  open(undefined, log).record([fact("m1")]);
+  expect(lines.map(({ msg }) => msg)).toEqual(["outbox cannot be read: what a kill -9 interrupted may be sent twice"]);
+  expect(readdirSync(directory).filter((name) => name.includes("unreadable"))).toHaveLength(1);
+  expect(leftIn(open())).toEqual([fact("m1")]);
+});
+
 test("where no file can be, it says so and takes facts all the same", () => {
-  mkdirSync(join(directory, "outbox.jsonl"));
+  rmSync(directory, { recursive: true });
   const { log, lines } = keepLines();
   const outbox = open(undefined, log);
   const id = outbox.record([fact("m1")]);
   outbox.sync();
   outbox.forget(id);
-  expect(lines.map(({ msg }) => msg)).toEqual([
-    "outbox cannot be read: what a kill -9 interrupted may be sent twice",
-    "outbox cannot be opened: what a kill -9 interrupts may be sent twice",
-  ]);
+  expect(lines.map(({ msg }) => msg)).toEqual(["outbox cannot be opened: what a kill -9 interrupts may be sent twice"]);
 });

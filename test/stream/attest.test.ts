@@ -6,7 +6,8 @@ import { reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { attest, sent } from "../../src/stream/settle.ts";
 import { promote } from "../../src/stream/take.ts";
-import { DAY_MS, onRedis, postAndTake, takeAll } from "./fixture.ts";
+import { eventWith } from "../support/event.ts";
+import { accepted, DAY_MS, onRedis, postAndTake, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -32,6 +33,12 @@ describe("attesting", () => {
     expect(await attest(on.redis, TAG, claim.messageId, claim.attempt, "250 ok", DAY_MS)).toBe(true);
     expect(await createDeadLetters(on.redis, 1, DAY_MS).groups()).toEqual([]);
     expect(await stateOf(claim.messageId)).toBe("sent");
+  });
+
+  test("does not touch a message that Redis knows no attempt of, since it has lost the take", async () => {
+    const { messageId } = accepted(await on.ingress().post(eventWith("evt_1")));
+    expect(await attest(on.redis, TAG, messageId, 1, "250 ok", DAY_MS)).toBe(false);
+    expect(await stateOf(messageId)).toBe("queued");
   });
 
   test("does not touch another attempt that is under way, nor one that was never begun", async () => {

@@ -166,3 +166,20 @@ test("a timeline that grows without end keeps its beginning and its end", async 
   expect(states.slice(0, 3)).toEqual(["queued", "sending 1", "scheduled"]);
   expect(states.every((state) => /^(?:queued|scheduled|sending 1)$/.test(state))).toBeTrue();
 }, 20_000);
+
+test("what the outbox knows and Redis does not, or cannot say, ends no worker", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "pp-"));
+  const outbox = openOutbox(directory, on.pipeline.lines.log);
+  const lost = await on.pipeline.post(eventWith("evt_lost"));
+  const broken = "msg_broken";
+  await on.server.raw.set(key.message(TAG, broken), "not what it should be");
+  for (const messageId of [broken, lost])
+    outbox.record([{ tag: TAG, rank: "0", entryId: "1-1", messageId, attempt: 1, reply: "250 2.0.0 queued" }]);
+  await on.pipeline.startWorker(relay.url, { outbox });
+  // Redis has lost the attempt, so nobody can say that it was this message's: it is sent.
+  await on.pipeline.entered(lost, "sent");
+  const line = await on.pipeline.lines.waitFor(({ messageId }) => messageId === broken);
+  expect(line["msg"]).toBe("message sent, and could not be settled after a restart");
+  expect(outbox.left().filter(({ id }) => id <= 2)).toEqual([]);
+  rmSync(directory, { recursive: true, force: true });
+});

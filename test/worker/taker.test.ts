@@ -1,0 +1,109 @@
+/* The taker on a real Redis: what fills its slots, and what does not make it ask. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { partitionOf, tagOf } from "../../src/stream/keys.ts";
+import { sent } from "../../src/stream/settle.ts";
+import { startTaker, type Taker } from "../../src/worker/taker.ts";
+import { accepted, DAY_MS, onRedis } from "../stream/fixture.ts";
+import { eventWith } from "../support/event.ts";
+import { keepLines } from "../support/log.ts";
+import { until } from "../support/until.ts";
+
+const on = onRedis("--appendonly", "no");
+const takers: Taker[] = [];
+const held: (() => void)[] = [];
+afterEach(async () => {
+  const stopped = Promise.all(takers.splice(0).map((taker) => taker.stop().then(() => taker.idle())));
+  for (const goOn of held.splice(0)) goOn();
+  await stopped;
+});
+
+/** Settles what it takes when `attempt` has ended, and keeps count of the attempts that are open. */
+function start(partitions: number, concurrency: number, attempt: () => Promise<unknown>) {
+  const open = { now: 0, most: 0 };
+  const taker = startTaker({
+    redis: on.redis,
+    tags: Array.from({ length: partitions }, (_, partition) => tagOf(partition)),
+    consumer: "a",
+    concurrency,
+    allowance: (free) => free,
+    deal: (slots) => [slots, 0, 0],
+    async begin(taken, ended) {
+      open.now += 1;
+      open.most = Math.max(open.most, open.now);
+      await attempt();
+      open.now -= 1;
+      const written = sent(on.redis, taken.tag, "a", DAY_MS, [{ ...taken, reply: "250 ok" }]);
+      ended();
+      await written;
+    },
+    log: keepLines().log,
+  });
+  takers.push(taker);
+  return { taker, open };
+}
+
+/** One after the other in the partition, as many as are asked for. */
+async function post(counts: readonly number[], prefix: string): Promise<void> {
+  const ingress = on.ingress({ partitions: counts.length });
+  const left = [...counts];
+  for (let i = 0; left.some((count) => count > 0); i++) {
+    const partition = partitionOf(`${prefix}_${i}`, counts.length);
+    if ((left[partition] ?? 0) === 0) continue;
+    left[partition] = (left[partition] ?? 0) - 1;
+    accepted(await ingress.post(eventWith(`${prefix}_${i}`)));
+  }
+}
+
+async function takes(): Promise<number> {
+  // Each take asks once which queues are paused.
+  return Number(/cmdstat_smembers:calls=(\d+)/.exec(await on.server.raw.info("commandstats"))?.[1] ?? 0);
+}
+
+describe("slots", () => {
+  // The slow ones never end by themselves, so nothing but the taker itself can fill what is left.
+  test("are filled without waiting for the poll, in whatever partition the messages wait", async () => {
+    for (let round = 0; round < 10; round++) {
+      let begun = 0;
+      await on.server.raw.flushall();
+      await post([9 + (round % 4), 40], `evt_${round}`);
+      const attempt = () => (++begun <= 8 ? Bun.sleep(20) : new Promise<void>((resolve) => held.push(resolve)));
+      const { taker, open } = start(2, 8, attempt);
+      await until("all slots are taken", () => begun >= 16 && open.now === 8, 800);
+      const idle = taker.stop().then(() => taker.idle());
+      for (const goOn of held.splice(0)) goOn();
+      await idle;
+    }
+  });
+
+  test.each([
+    [1, 1],
+    [1, 3],
+    [2, 8],
+    [3, 5],
+  ])("in %p partitions, %p of them, are never more than that, and all is sent", async (partitions, concurrency) => {
+    let ended = 0;
+    const counts = Array.from({ length: partitions }, () => 60);
+    await post(counts, "evt");
+    const attempt = async () => {
+      await Bun.sleep(Math.random() * 3);
+      ended += 1;
+    };
+    const { open } = start(partitions, concurrency, attempt);
+    await until("all is sent", () => ended === 60 * partitions, 10_000);
+    expect(open.most).toBe(concurrency);
+  });
+});
+
+test("an empty queue is not asked for each slot that comes free", async () => {
+  const { taker, open } = start(1, 50, () => new Promise<void>((resolve) => held.push(resolve)));
+  await post([20], "evt");
+  taker.wake();
+  await until("all are begun", () => open.now === 20);
+  await on.server.raw.config("RESETSTAT");
+  for (const [i, goOn] of held.splice(0).entries()) {
+    goOn();
+    await until("it has ended", () => taker.inFlight.size === 19 - i);
+  }
+  // The poll, once a second.
+  expect(await takes()).toBeLessThanOrEqual(2);
+});
