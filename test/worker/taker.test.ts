@@ -62,10 +62,10 @@ async function takes(): Promise<number> {
 describe("slots", () => {
   // The slow ones never end by themselves, so nothing but the taker itself can fill what is left.
   test("are filled without waiting for the poll, in whatever partition the messages wait", async () => {
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 20; round++) {
       let begun = 0;
       await on.server.raw.flushall();
-      await post([9 + (round % 4), 40], `evt_${round}`);
+      await post([5 + (round % 8), 40], `evt_${round}`);
       const attempt = () => (++begun <= 8 ? Bun.sleep(20) : new Promise<void>((resolve) => held.push(resolve)));
       const { taker, open } = start(2, 8, attempt);
       await until("all slots are taken", () => begun >= 16 && open.now === 8, 800);
