@@ -45,9 +45,9 @@ function openNonBlocking(fd: number): number | undefined {
 }
 
 /**
- * A file or descriptor for the log. The log is never a reason to stop: a line that cannot be written (a full disk) is dropped and counted,
- * and the first write that succeeds again is followed by a line that says how many are lost. When the reader
- * is gone (EPIPE), nothing is written any more.
+ * A file or descriptor for the log. The log is never a reason to stop: a line that cannot be written (a full disk) is
+ * dropped and counted, and the first write that succeeds again is followed by a line that says how many are lost.
+ * When the reader is gone (EPIPE), nothing is written any more.
  */
 export function openDestination(dest: number | string): LogFile {
   const fd = typeof dest === "number" ? dest : openSync(dest, "a");

@@ -1,6 +1,7 @@
 /*
  * Takes as many messages as there are free slots, never more: what is taken is begun at once. A slot is free
  * again when its attempt has ended, so that the settlement and the take that fills the slot travel together.
+ * Two takes may be under way, each for half of the slots: Redis works on one while what the other brought is begun.
  * While outcomes cannot be written, no more than twice the slots are owned: then nothing more is taken.
  * A reply to `take` that was lost leaves entries that Redis says are ours and nobody here knows: before the
  * next take they are given back, without spending an attempt.
@@ -14,8 +15,8 @@ import { type Loop, startLoop } from "./loop.ts";
 /** The waker wakes the taker; this is for what a lost wake-up would leave. */
 const POLL_MS = 1_000;
 
-/** Some seconds of the fastest drain: as much as a failover can lose. */
-const MIN_BEGUN = 10_000;
+/** At least so many are known: a second of the fastest drain, which a failover can lose. */
+const MIN_BEGUN = 20_000;
 
 export interface TakerOptions {
   redis: Redis;
@@ -159,15 +160,15 @@ export function startTaker(options: TakerOptions): Taker {
     const begunAt = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[(begunAt + i) % tags.length] as string;
-      const free = options.allowance(freeSlots(), inFlight.size + asked);
-      if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
       if (replyLost.has(tag)) {
         if (calls.get(tag)) {
           skipped = true;
           continue;
         }
-        await calling(tag, () => giveBackStrays(tag));
+        await calling(tag, () => giveBackStrays(tag)); // first: their lease must not run out while no slot is free
       }
+      const free = options.allowance(freeSlots(), inFlight.size + asked);
+      if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
       if (!(await calling(tag, () => takeFrom(tag, Math.min(free, half))))) continue;
       isMore = true;
       backlog = "more";
