@@ -116,7 +116,7 @@ export function openDestination(dest: number | string): LogFile {
     if (writingSince !== undefined) return;
     for (let one = next(); one !== undefined; one = next()) {
       if (nonBlocking !== undefined && writeNow(nonBlocking, one.chunk, one.data)) continue;
-      rest = undefined;
+      rest = undefined; // a thread waits for room in its place
       writeInBackground(one.chunk, one.data);
       return;
     }

@@ -125,6 +125,22 @@ export async function attest(
   return (await attestScript(redis, tag, [messageId, attempt, oneLine(reply), retentionMs])) === 1;
 }
 
+/** As `sent`; and what was lost to another worker meanwhile, and has not been begun again there, need not be. */
+export async function sentOrAttested(
+  redis: Redis,
+  tag: string,
+  consumer: string,
+  retentionMs: number,
+  items: readonly (Claim & { reply: string })[],
+): Promise<Settled> {
+  const written = await sent(redis, tag, consumer, retentionMs, items);
+  return Promise.all(
+    items.map(
+      ({ messageId, attempt, reply }, i) => written[i] || attest(redis, tag, messageId, attempt, reply, retentionMs),
+    ),
+  );
+}
+
 /** For each claim, whether its attempt has ended in `state`: so does a settlement whose reply was lost leave it. */
 export async function haveEndedIn(
   redis: Redis,

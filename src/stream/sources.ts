@@ -1,5 +1,5 @@
 /*
- * Where a list of messages comes from: what the scripts keep anyway. A source walks one key and hands out ids,
+ * Where a list of messages comes from: what the scripts keep anyway. A source walks its keys and hands out ids,
  * a page at a time; a position says where a page ended, so that what comes or goes between two pages neither
  * repeats nor hides the others.
  */

@@ -7,7 +7,6 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Outbox } from "../journal/outbox.ts";
 import {
-  attest,
   bury,
   cancel,
   countAlike,
@@ -16,7 +15,7 @@ import {
   lose,
   postpone,
   release,
-  sent,
+  sentOrAttested,
 } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
 import type { Settlement } from "./attempt.ts";
@@ -113,16 +112,8 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
   if (first === undefined) return [];
   const { tag } = first.taken;
   switch (first.settlement.kind) {
-    case "sent": {
-      const mails = claims(batch, "sent");
-      const written = await sent(redis, tag, consumer, options.retentionMs, mails);
-      // Lost to another worker meanwhile: where that has not begun to send it again, it need not.
-      return Promise.all(
-        mails.map(
-          (mail, i) => written[i] || attest(redis, tag, mail.messageId, mail.attempt, mail.reply, options.retentionMs),
-        ),
-      );
-    }
+    case "sent":
+      return sentOrAttested(redis, tag, consumer, options.retentionMs, claims(batch, "sent"));
     case "deferred":
       return defer(redis, tag, consumer, claims(batch, "deferred"));
     case "unknown":

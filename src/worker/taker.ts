@@ -9,7 +9,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { release } from "../stream/settle.ts";
-import { readOwned, type Taken, take } from "../stream/take.ts";
+import { type Claim, readOwned, type Taken, take } from "../stream/take.ts";
 import { type Loop, startLoop } from "./loop.ts";
 
 /** The waker wakes the taker; this is for what a lost wake-up would leave. */
@@ -60,7 +60,7 @@ export function startTaker(options: TakerOptions): Taker {
   let lastBegun = Promise.resolve();
 
   function begin(taken: Taken): void {
-    const slot = `${taken.tag} ${taken.entryId} ${taken.rank}`;
+    const slot = slotOf(taken);
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
     if (inFlight.has(slot)) return;
     inFlight.set(slot, taken);
@@ -109,10 +109,7 @@ export function startTaker(options: TakerOptions): Taker {
 
   async function giveBackStrays(tag: string): Promise<void> {
     const owned = await readOwned(redis, tag, consumer, options.concurrency * 3);
-    const strays = owned.filter((claim) => {
-      const slot = `${tag} ${claim.entryId} ${claim.rank}`;
-      return !begun.has(slot) && !begunBefore.has(slot);
-    });
+    const strays = owned.filter((claim) => !begun.has(slotOf(claim)) && !begunBefore.has(slotOf(claim)));
     if (strays.length > 0) {
       const reason = "the worker lost the connection while it took the message";
       await release(
@@ -197,6 +194,10 @@ export function startTaker(options: TakerOptions): Taker {
     inFlight,
     idle: () => (inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
   };
+}
+
+function slotOf({ tag, entryId, rank }: Claim): string {
+  return `${tag} ${entryId} ${rank}`;
 }
 
 function nextTurn(): Promise<void> {

@@ -17,7 +17,7 @@ import { RedisAway } from "../stream/fault.ts";
 import { tagOf } from "../stream/keys.ts";
 import { reclaim } from "../stream/lease.ts";
 import { eventOf } from "../stream/record.ts";
-import { attest, sent } from "../stream/settle.ts";
+import { sentOrAttested } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
@@ -148,8 +148,7 @@ async function settleThePast({ redis, consumer, outbox, retentionMs, log }: Work
     for (const fact of facts) {
       const { tag, messageId, attempt, reply } = fact;
       try {
-        const [written] = await sent(redis, tag, consumer, retentionMs, [fact]);
-        const settled = written || (await attest(redis, tag, messageId, attempt, reply, retentionMs));
+        const [settled] = await sentOrAttested(redis, tag, consumer, retentionMs, [fact]);
         if (settled) log.warn({ messageId, attempt, reply }, "message sent, settled after a restart");
       } catch (error) {
         if (error instanceof RedisAway) throw error;
