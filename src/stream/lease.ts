@@ -74,14 +74,14 @@ export async function retire(redis: Redis, tag: string, unseenMs: number): Promi
 }
 
 export interface Swept {
-  /** Chunks whose messages had all expired. */
-  gone: number;
-  /** Where the next call goes on. */
-  next: string;
+  /** All its messages had expired, and it was taken out. */
+  gone: boolean;
+  /** The chunk after which to go on; undefined: this was the end. */
+  next: string | undefined;
 }
 
-/** Forgets what was posted and has expired, in at most `count` chunks after `from` ("0": from the oldest on). */
-export async function sweep(redis: Redis, tag: string, from: string, count: number): Promise<Swept> {
-  const [gone, next] = (await sweepScript(redis, tag, [from, count])) as [number, string];
-  return { gone, next };
+/** Looks at the chunk of what was posted that comes after this one, or at the oldest, and forgets it when it has expired. */
+export async function sweep(redis: Redis, tag: string, after = "0"): Promise<Swept> {
+  const [gone, next] = (await sweepScript(redis, tag, [after])) as [number, string | null];
+  return { gone: gone === 1, next: next ?? undefined };
 }

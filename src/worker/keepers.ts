@@ -10,8 +10,8 @@ const PROMOTE_LIMIT = 200;
 const PROMOTE_POLL_MS = 100;
 
 const JANITOR_INTERVAL_MS = 10_000;
-/** Of 300 messages each: a million are looked through in an hour. */
-const CHUNKS_A_CALL = 10;
+/** In each interval, beside those that were forgotten. Of 300 messages each: a million are looked through in an hour. */
+const CHUNKS_KEPT = 10;
 const UNSEEN_CONSUMER_MS = 24 * 3_600_000;
 
 /** SCHEDULED | DEFERRED | UNKNOWN -> QUEUED when due. */
@@ -90,15 +90,16 @@ export function logReclaimed(reclaimed: readonly Reclaimed[], log: Logger): void
 
 /** Forgets consumers that are long gone, and what was posted and has expired. */
 export function startJanitor(redis: Redis, tags: readonly string[], log: Logger): Loop {
-  const from = new Map<string, string>();
+  const lastKept = new Map<string, string | undefined>();
   return startLoop("janitor", log, async () => {
     await forEach(tags, async (tag) => {
       const consumers = await retire(redis, tag, UNSEEN_CONSUMER_MS);
       if (consumers.length > 0) log.info({ consumers }, "consumers retired");
-      for (let gone = 1; gone > 0; ) {
-        const swept = await sweep(redis, tag, from.get(tag) ?? "0", CHUNKS_A_CALL);
-        from.set(tag, swept.next);
-        gone = swept.gone;
+      for (let kept = 0; kept < CHUNKS_KEPT; ) {
+        const { gone, next } = await sweep(redis, tag, lastKept.get(tag));
+        lastKept.set(tag, next);
+        if (next === undefined) break;
+        if (!gone) kept += 1;
       }
     });
     return JANITOR_INTERVAL_MS;

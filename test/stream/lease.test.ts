@@ -254,45 +254,67 @@ describe("sweeping", () => {
     return items.map(({ id }) => id);
   };
 
+  /** From the oldest chunk to the end: how many calls, and how many chunks they took out. */
+  async function sweepAll(): Promise<{ calls: number; gone: number }> {
+    const all = { calls: 0, gone: 0 };
+    let after: string | undefined;
+    do {
+      const swept = await sweep(on.redis, TAG, after);
+      all.calls += 1;
+      if (swept.gone) all.gone += 1;
+      after = swept.next;
+    } while (after !== undefined);
+    return all;
+  }
+
   test("forgets what has expired, chunk by chunk, and nothing else", async () => {
     const ids = await post(0, 2_000);
     const before = await chunks();
     expect(before.length).toBeGreaterThan(5);
-    await expire(ids.filter((_, i) => i !== 0 && i !== 1_999));
-    const { gone, next } = await sweep(on.redis, TAG, "0", 1_000);
-    expect(next).toBe("0");
-    // All but the chunk of the first message and the last chunk.
-    expect(gone).toBe(before.length - 2);
-    expect(await chunks()).toEqual([before[0] as string, before.at(-1) as string]);
-    expect((await on.server.raw.keys(`${key.posted(TAG)}:*`)).length).toBeLessThanOrEqual(2);
-    for (const i of [0, 1_999]) expect(await found(i)).toEqual([ids[i] as string]);
+    await expire(ids.filter((_, i) => i !== 0 && i !== 1_000 && i !== 1_999));
+    // All but the chunks of the first message and of one in the middle, and the last chunk.
+    expect(await sweepAll()).toEqual({ calls: before.length - 1, gone: before.length - 3 });
+    const [first, middle, last] = (await chunks()) as [string, string, string];
+    expect([first, last]).toEqual([before[0] as string, before.at(-1) as string]);
+    expect((await on.server.raw.keys(`${key.posted(TAG)}:*`)).length).toBeLessThanOrEqual(3);
+    for (const i of [0, 1_000, 1_999]) expect(await found(i)).toEqual([ids[i] as string]);
     expect(await found(5)).toEqual([]);
+    await expire([ids[1_000] as string]);
+    expect(await sweep(on.redis, TAG, first)).toEqual({ gone: true, next: undefined });
+    expect(await chunks()).not.toContain(middle);
   });
 
-  test("goes on where the last call ended, to the end and from the beginning again", async () => {
-    await expire(await post(0, 2_000));
-    const total = (await chunks()).length - 1;
-    let from = "0";
-    let gone = 0;
-    let calls = 0;
-    do {
-      const swept = await sweep(on.redis, TAG, from, 2);
-      expect(swept.gone).toBeLessThanOrEqual(2);
-      gone += swept.gone;
-      from = swept.next;
-      calls += 1;
-    } while (from !== "0");
-    expect(gone).toBe(total);
-    expect(calls).toBeGreaterThanOrEqual(Math.ceil(total / 2));
-    const ids = await post(2_000, 2_001);
-    expect(await found(2_000)).toEqual(ids);
+  test("keeps a chunk for any of its messages, wherever it stands", async () => {
+    const ids = await post(0, 1_200);
+    const [first = ""] = await chunks();
+    const inFirst = (await on.server.raw.get(key.postedChunk(TAG, first)))?.trim().split("\n") ?? [];
+    await expire(ids);
+    for (const line of [inFirst[0], inFirst[100], inFirst.at(-1)]) {
+      const message = key.message(TAG, line?.split("|")[0] ?? "");
+      await on.server.raw.hset(message, "s", "dead");
+      expect(await sweep(on.redis, TAG)).toEqual({ gone: false, next: first });
+      await on.server.raw.del(message);
+    }
+    expect((await sweep(on.redis, TAG)).gone).toBe(true);
+  });
+
+  test("begins with the oldest where the chunk to go on after is gone", async () => {
+    const ids = await post(0, 1_200);
+    const [first = "", second = ""] = await chunks();
+    expect(await sweep(on.redis, TAG, first)).toEqual({ gone: false, next: second });
+    expect(await sweep(on.redis, TAG, "999")).toEqual({ gone: false, next: first });
+    await expire(ids);
+    await sweepAll();
+    expect(await sweep(on.redis, TAG)).toEqual({ gone: false, next: undefined });
+    const [later] = await post(1_200, 1_201);
+    expect(await found(1_200)).toEqual([later as string]);
   });
 
   test("takes out a chunk that somebody has emptied", async () => {
     const ids = await post(0, 700);
     const [first = ""] = await chunks();
     await on.server.raw.del(key.postedChunk(TAG, first));
-    expect((await sweep(on.redis, TAG, "0", 100)).gone).toBe(1);
+    expect((await sweep(on.redis, TAG)).gone).toBe(true);
     expect(await found(699)).toEqual([ids[699] as string]);
   });
 });
