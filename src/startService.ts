@@ -122,6 +122,7 @@ function listen(config: Config, fetch: (request: Request) => Response | Promise<
       fetch: (request) =>
         fetch(request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request),
       development: false,
+      reusePort: false, // or a second service on this port would get a part of what is meant for the first
       idleTimeout: 60,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER, // the routes have limits of their own, and problems to say so
     });

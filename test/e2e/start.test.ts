@@ -1,12 +1,14 @@
 /* The service as a process: what it starts with, what it refuses to start with, what its own edges answer. */
 import { describe, expect, test } from "bun:test";
-import { chmodSync } from "node:fs";
+import { chmodSync, existsSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { socketPathOf } from "../../src/stream/embedded.ts";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { startRedis } from "../support/redis.ts";
 import { INGEST_KEY, makeDataDir, startService } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 const cleanups = cleanUpAfterEach();
 
@@ -104,6 +106,21 @@ describe("the edges of HTTP", () => {
       socket.on("error", reject);
     });
     expect(reply).toStartWith("HTTP/1.1 200");
+  }, 30_000);
+});
+
+describe("a PORT that another service has", () => {
+  test("is refused with one line, and leaves nothing running and the first one alone", async () => {
+    const first = await serviceWith({});
+    const { port } = new URL(first.url);
+    const directory = dataDir();
+    const { status, stderr } = await run({ DATA_DIR: directory, PORT: port });
+    expect([status, stderr.trim().split("\n").at(-1)]).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^postpaid: cannot listen on HOST 127.0.0.1, PORT ${port}: `)),
+    ]);
+    await until("its redis-server gone", () => !existsSync(socketPathOf(directory)));
+    for (let n = 0; n < 10; n++) expect((await first.post(eventWith(`evt_${n}`))).status).toBe(202);
   }, 30_000);
 });
 
