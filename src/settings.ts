@@ -95,7 +95,7 @@ export const SETTINGS = {
   DATA_DIR: text(
     "./data",
     "a folder that can be written",
-    "Keys, the embedded Redis, the catcher's mails.",
+    "Keys, journal and outbox (what Redis does not know yet), the embedded Redis, the catcher's mails.",
     (v) => v !== "",
   ),
   REDIS_URL: {
