@@ -1,5 +1,7 @@
 #!/usr/bin/env bun
 /* The command line, and the only file that touches `process`. Exit status: 0, 1 a fault, 2 usage or configuration. */
+import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import { version } from "../package.json" with { type: "json" };
 import { type Config, ConfigError, describeSettings, loadConfig } from "./config.ts";
@@ -8,12 +10,15 @@ import { openDestination } from "./logFile.ts";
 import { startService } from "./startService.ts";
 import { startWorkerRole } from "./startWorker.ts";
 
-/** After this the process ends, whatever still hangs. */
+/** After this the process ends, whatever still hangs; a worker's child sooner, which its successor waits for. */
 const HARD_EXIT_MS = 15_000;
+const CHILD_HARD_EXIT_MS = 4_000;
 /** For the last lines of the log, when nobody reads them. */
 const LOG_DRAIN_MS = 1_000;
 /** An orphaned worker ends what it has in flight and nothing more; its successor waits for that. */
 const ORPHAN_DEADLINE_MS = 1_000;
+/** One Ctrl-C comes twice: from the terminal, and passed on by `bun run`. A person's second one comes later. */
+const IMPATIENT_MS = 1_000;
 
 // What is written holds customers' data, and is for this user alone.
 process.umask(0o077);
@@ -31,6 +36,16 @@ function fail(error: unknown): never {
   exit(error instanceof ConfigError ? 2 : 1);
 }
 
+/** By nohup: a listener would undo that. False where it cannot be known, without /proc. */
+function isIgnored(signal: number): boolean {
+  try {
+    const mask = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+    return (BigInt(`0x${mask}`) >> BigInt(signal - 1)) % 2n === 1n;
+  } catch {
+    return false;
+  }
+}
+
 async function start(): Promise<void> {
   const config: Config = loadConfig(process.env);
   const log = createLog({ level: config.LOG_LEVEL, plain: config.LOG_PII === "plain", destination });
@@ -46,21 +61,31 @@ async function start(): Promise<void> {
     exit(1);
   });
 
-  let ending = false;
+  let endingSince: number | undefined;
   const end = async (why: string, deadlineMs: number) => {
-    if (ending) exit(1); // asked twice: at once
-    ending = true;
+    if (endingSince !== undefined) return; // a mail under way would be cut off, and sent twice
+    endingSince = performance.now();
     log.info({ why, deadlineMs }, "stopping");
-    setTimeout(() => exit(1), deadlineMs + HARD_EXIT_MS).unref();
-    await (await running).stop(deadlineMs);
+    setTimeout(() => exit(1), deadlineMs + (isChild ? CHILD_HARD_EXIT_MS : HARD_EXIT_MS)).unref();
+    // One that still waits for its folder has nothing to stop.
+    const started = await Promise.race([running, Bun.sleep(deadlineMs)]);
+    if (started === undefined) exit(1);
+    await started.stop(deadlineMs);
     await destination.drain(LOG_DRAIN_MS);
     exit(0);
   };
   // First of all: as PID 1 a process has no default action for these.
   process.on("SIGTERM", () => void end("SIGTERM", config.SHUTDOWN_MS));
-  process.on("SIGINT", () => void end("SIGINT", config.SHUTDOWN_MS));
+  if (!isIgnored(constants.signals.SIGHUP)) process.on("SIGHUP", () => void end("SIGHUP", config.SHUTDOWN_MS));
+  process.on("SIGINT", () => {
+    if (endingSince !== undefined && performance.now() - endingSince > IMPATIENT_MS) exit(1);
+    void end("SIGINT", config.SHUTDOWN_MS);
+  });
   if (isChild) {
-    process.stdin.on("end", () => void end("the service is gone", ORPHAN_DEADLINE_MS));
+    process.stdin.on("end", () => {
+      if (endingSince !== undefined) setTimeout(() => exit(1), ORPHAN_DEADLINE_MS);
+      void end("the service is gone", ORPHAN_DEADLINE_MS);
+    });
     process.stdin.resume();
   }
   const running = config.ROLE === "worker" ? startWorkerRole(config, host) : startService(config, host);

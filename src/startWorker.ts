@@ -73,7 +73,8 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
   return {
     async stop(deadlineMs) {
       stopping = true;
-      await (await started)?.stop(deadlineMs);
+      // While Redis is away it may not have started, and has nothing to stop.
+      await (await Promise.race([started, Bun.sleep(deadlineMs)]))?.stop(deadlineMs);
       redis.disconnect();
       rollbacks.close();
       await store?.close();

@@ -59,7 +59,7 @@ export interface Worker {
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** Time for the settlements of aborted attempts. */
+/** Time for the settlements of aborted attempts, and again for the calls of the keepers. */
 const LAST_SETTLEMENTS_MS = 1_000;
 
 /** Resolves when it takes messages. Rejects with RedisAway when Redis cannot be asked: try again. */
@@ -128,15 +128,18 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   return {
     async stop(deadlineMs) {
       for (const { connection } of blocking) connection.disconnect();
-      await Promise.all([taker.stop(), ...blocking.map(({ waker }) => waker.stop())]);
+      // A loop may hang in a call to a Redis that does not answer: nothing here waits for that.
+      const quiet = Promise.all([taker.stop(), ...blocking.map(({ waker }) => waker.stop())]);
+      const idle = quiet.then(() => taker.idle());
       circuit.stop();
-      await Promise.race([taker.idle(), Bun.sleep(deadlineMs)]);
+      await Promise.race([idle, Bun.sleep(deadlineMs)]);
       stopping.abort();
       mailer.abort();
-      await Promise.race([taker.idle(), Bun.sleep(LAST_SETTLEMENTS_MS)]);
+      await Promise.race([idle, Bun.sleep(LAST_SETTLEMENTS_MS)]);
       settler.abandon();
+      const kept = Promise.all(keepers.map((keeper) => keeper.stop()));
+      await Promise.race([kept, Bun.sleep(LAST_SETTLEMENTS_MS)]);
       options.outbox.close();
-      await Promise.all(keepers.map((keeper) => keeper.stop()));
       log.info({ leftInFlight: taker.inFlight.size }, "worker stopped");
     },
   };
