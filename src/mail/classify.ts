@@ -62,9 +62,9 @@ function kindOf(error: SmtpError, phase: Phase): "relay_fault" | "permanent" | "
     if (reply === CLOSING || AUTH_REPLIES.has(reply) || refusesSender(error)) return "relay_fault";
     return reply >= 500 && reply !== BAD_SEQUENCE && !isMailboxFull(error) ? "permanent" : "transient";
   }
-  // Refused by nodemailer before anything was written, as a mail over the relay's SIZE is.
-  // After the dot, an answer that is no reply leaves open what became of it.
-  if ((code === "EENVELOPE" || code === "EMESSAGE") && reply === undefined && phase !== "dot") return "permanent";
+  // Refused by nodemailer before anything was written, as a mail over the relay's SIZE is: the relay said nothing.
+  const isOurs = error.response === undefined && reply === undefined;
+  if ((code === "EENVELOPE" || code === "EMESSAGE") && isOurs && phase !== "dot") return "permanent";
   // biome-ignore lint/nursery/useExhaustiveSwitchCases: "opening" has left above, which the compiler knows
   switch (phase) {
     case "envelope":

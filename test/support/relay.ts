@@ -15,7 +15,10 @@ import { converse } from "./relaySession.ts";
  * A reply ("451 4.3.0 try later"; after 421 the connection is closed), or: "ok" behaves well, "drop" closes
  * the connection, "hang" says nothing more on it; at the final dot, "keep, …" takes the mail first.
  */
-export type Step = `${number}${" " | "-"}${string}` | "ok" | "drop" | "hang" | "keep, drop" | "keep, hang";
+export type Step = Reply | NoReply | "ok" | "drop" | "hang" | "keep, drop" | "keep, hang";
+type Reply = `${number}${" " | "-"}${string}`;
+/** Lines without a reply's code. */
+type NoReply = "hello there" | "<html>500</html>" | "HTTP/1.1 400 Bad Request";
 
 /** `content`: the first bytes of it have come. `dot`: all of it has, and the reply decides. */
 export type Place =
