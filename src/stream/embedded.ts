@@ -74,10 +74,9 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
   let failures = 0;
 
   let cleared = endLeftover(path, () => stopping, log);
-  async function run(): Promise<void> {
-    for (; ; cleared = endLeftover(path, () => stopping, log)) {
-      await cleared;
-      if (stopping) return;
+  /** Resolves with why it ended. */
+  async function runOnce(): Promise<Record<string, unknown>> {
+    try {
       child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
         stdin: "pipe",
         stdout: "pipe",
@@ -86,12 +85,22 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
       });
       void passOn(child.stdout, log);
       void passOn(child.stderr, log);
+      return { status: await child.exited };
+    } catch (err) {
+      return { err }; // no memory, no process: posts are journaled meanwhile
+    }
+  }
+
+  async function run(): Promise<void> {
+    for (; ; cleared = endLeftover(path, () => stopping, log)) {
+      await cleared;
+      if (stopping) return;
       const startedAt = performance.now();
-      const status = await child.exited;
+      const why = await runOnce();
       if (stopping) return;
       failures = performance.now() - startedAt > 10_000 ? 1 : failures + 1;
       const delayMs = Math.min(50 * 2 ** failures, MAX_RESTART_DELAY_MS);
-      log.error({ status, delayMs }, "redis ended, starting it again");
+      log.error({ ...why, delayMs }, "redis ended, starting it again");
       await Bun.sleep(delayMs);
     }
   }

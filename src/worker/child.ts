@@ -23,9 +23,9 @@ export function startWorkerChild(
   let child: Bun.Subprocess<"pipe"> | undefined;
   let endPause: (() => void) | undefined;
 
-  async function run(): Promise<void> {
-    for (let failures = 0; !stopping; ) {
-      const startedAt = performance.now();
+  /** Resolves with why it ended. */
+  async function runOnce(): Promise<Record<string, unknown>> {
+    try {
       child = Bun.spawn([...command], {
         env: { ...env },
         stdin: "pipe",
@@ -34,11 +34,20 @@ export function startWorkerChild(
         detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
       });
       log.info({ pid: child.pid }, "worker process started");
-      const status = await child.exited;
+      return { status: await child.exited, signal: child.signalCode };
+    } catch (err) {
+      return { err }; // no memory, no process: posts are taken all the same
+    }
+  }
+
+  async function run(): Promise<void> {
+    for (let failures = 0; !stopping; ) {
+      const startedAt = performance.now();
+      const why = await runOnce();
       if (stopping) return;
       failures = performance.now() - startedAt > 10_000 ? 1 : failures + 1;
       const delayMs = Math.min(50 * 2 ** failures, MAX_RESTART_DELAY_MS);
-      log.error({ status, signal: child.signalCode, delayMs }, "worker ended, starting it again");
+      log.error({ ...why, delayMs }, "worker ended, starting it again");
       await new Promise<void>((resolve) => {
         endPause = resolve;
         setTimeout(resolve, delayMs);
