@@ -52,7 +52,7 @@ export type RedisAddress =
 export function parseRedisUrl(text: string): RedisAddress | undefined {
   const path = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { kind: "unix", path };
-  if (/^rediss?:\/\//.test(text)) return hasDatabase(text) ? { kind: "single", url: text } : undefined;
+  if (/^rediss?:\/\//.test(text)) return isReadable(text) ? { kind: "single", url: text } : undefined;
   const many = /^redis\+(sentinel|cluster):\/\/(?:([^:@/]*):([^@/]*)@)?([^/@]+)(?:\/([^/]+))?$/.exec(text);
   if (many === null) return undefined;
   const [, kind, username, password, list, name] = many;
@@ -68,8 +68,14 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
 }
 
 /** Its path is empty, or a database from 0 to 999: Redis has 16 unless it was told to have more. */
-function hasDatabase(url: string): boolean {
-  return URL.canParse(url) && /^\/?\d{0,3}$/.test(new URL(url).pathname);
+function isReadable(text: string): boolean {
+  try {
+    const { username, password, pathname } = new URL(text);
+    for (const part of [username, password]) decodeURIComponent(part);
+    return /^\/?\d{0,3}$/.test(pathname);
+  } catch {
+    return false;
+  }
 }
 
 /**
