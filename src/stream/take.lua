@@ -36,7 +36,7 @@ local function hand_out(rank, entry, fields)
     move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', entry .. ' ' .. consumer })
     local n = #result
     result[n + 1] = table.concat({ rank, entry, id, attempt, m[3] or 0, m[6] or 0 }, ' ')
-    result[n + 2] = m[4]
+    result[n + 2] = m[4] or ''
     return true
   elseif not m[1] then
     poison(rank, entry, fields)

@@ -3,20 +3,21 @@
  * again when its attempt has ended, so that the settlement and the take that fills the slot travel together.
  * Two takes may be under way, each for half of the slots: Redis works on one while what the other brought is begun.
  * While outcomes cannot be written, no more than twice the slots are owned: then nothing more is taken.
- * A reply to `take` that was lost leaves entries that Redis says are ours and nobody here knows: before the
- * next take they are given back, without spending an attempt.
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { release } from "../stream/settle.ts";
-import { type Claim, readOwned, type Taken, take } from "../stream/take.ts";
+import { type Taken, take } from "../stream/take.ts";
 import { type Loop, startLoop } from "./loop.ts";
+import { createStrays, slotOf } from "./strays.ts";
 
 /** The waker wakes the taker; this is for what a lost wake-up would leave. */
 const POLL_MS = 1_000;
 
-/** At least so many are known: a second of the fastest drain, which a failover can lose. */
-const MIN_BEGUN = 20_000;
+/** The longest that a partition is left out after a failure. */
+const MAX_REST_MS = 4_000;
+
+/** Messages in one call: Redis does nothing else meanwhile, and an event may have 64 KiB. */
+const MAX_TAKE = 100;
 
 export interface TakerOptions {
   redis: Redis;
@@ -43,17 +44,21 @@ export function startTaker(options: TakerOptions): Taker {
   const half = Math.ceil(options.concurrency / 2);
   const inFlight = new Map<string, Taken>();
   const whenIdle: (() => void)[] = [];
-  /** Tags with a take whose reply was lost. */
-  const replyLost = new Set<string>();
+  const strays = createStrays({
+    redis,
+    consumer,
+    limit: options.concurrency * 3,
+    isInFlight: (claim) => inFlight.has(slotOf(claim)),
+    log,
+  });
+  /** Partitions whose shard failed lately, and the time, performance.now(), until which they are left out. */
+  const resting = new Map<string, { failures: number; until: number }>();
   /** Calls under way, by tag, and the messages that all of them ask for. */
   const calls = new Map<string, number>();
   let asked = 0;
   /** "more": the last take brought all that it asked for. "none": it did not, and nobody has woken us since. */
   let backlog: "none" | "unknown" | "more" = "unknown";
   let wakings = 0;
-  /** Entries begun lately: one of them that is ours again has lost its settlement, it was tried (keepers.ts). */
-  let begun = new Set<string>();
-  let begunBefore = begun;
   let settling = 0;
   let turn = 0;
   let waking = false;
@@ -64,8 +69,7 @@ export function startTaker(options: TakerOptions): Taker {
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
     if (inFlight.has(slot)) return;
     inFlight.set(slot, taken);
-    if (begun.size >= MIN_BEGUN) [begunBefore, begun] = [begun, new Set()];
-    begun.add(slot);
+    strays.begun(taken);
     let ended = false;
     const end = () => {
       if (ended) return;
@@ -107,22 +111,6 @@ export function startTaker(options: TakerOptions): Taker {
     }
   }
 
-  async function giveBackStrays(tag: string): Promise<void> {
-    const owned = await readOwned(redis, tag, consumer, options.concurrency * 3);
-    const strays = owned.filter((claim) => !begun.has(slotOf(claim)) && !begunBefore.has(slotOf(claim)));
-    if (strays.length > 0) {
-      const reason = "the worker lost the connection while it took the message";
-      await release(
-        redis,
-        tag,
-        consumer,
-        strays.map((claim) => ({ ...claim, reason })),
-      );
-      log.warn({ messages: strays.map((claim) => claim.messageId) }, "messages given back, they were not tried");
-    }
-    replyLost.delete(tag);
-  }
-
   /** Whether it brought all that it asked for. */
   async function takeFrom(tag: string, count: number): Promise<boolean> {
     asked += count;
@@ -132,7 +120,7 @@ export function startTaker(options: TakerOptions): Taker {
       for (const one of taken) begin(one);
       return taken.length === count;
     } catch (error) {
-      replyLost.add(tag);
+      strays.lost(tag);
       throw error;
     } finally {
       asked -= count;
@@ -149,6 +137,20 @@ export function startTaker(options: TakerOptions): Taker {
     return turnBefore;
   }
 
+  function isResting(tag: string): boolean {
+    return (resting.get(tag)?.until ?? 0) > performance.now();
+  }
+
+  function rest(tag: string, err: unknown): void {
+    const failures = (resting.get(tag)?.failures ?? 0) + 1;
+    if (failures === 1) log.error({ tag, err }, "nothing can be taken from a partition, the others go on");
+    resting.set(tag, { failures, until: performance.now() + Math.min(POLL_MS * 2 ** (failures - 1), MAX_REST_MS) });
+  }
+
+  function endRest(tag: string): void {
+    if (resting.delete(tag)) log.warn({ tag }, "the partition is taken from again");
+  }
+
   /** @param least slots that must be free */
   async function round(least: number): Promise<number> {
     const wakingsBefore = wakings;
@@ -157,16 +159,25 @@ export function startTaker(options: TakerOptions): Taker {
     const begunAt = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
       const tag = tags[(begunAt + i) % tags.length] as string;
-      if (replyLost.has(tag)) {
-        if (calls.get(tag)) {
-          skipped = true;
-          continue;
+      if (isResting(tag)) continue;
+      try {
+        if (strays.mayBeIn(tag)) {
+          if (calls.get(tag)) {
+            skipped = true;
+            continue;
+          }
+          await calling(tag, () => strays.giveBack(tag)); // first: their lease must not run out while no slot is free
         }
-        await calling(tag, () => giveBackStrays(tag)); // first: their lease must not run out while no slot is free
+        const free = options.allowance(freeSlots(), inFlight.size + asked);
+        if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
+        const wasAllThere = await calling(tag, () => takeFrom(tag, Math.min(free, half, MAX_TAKE)));
+        endRest(tag);
+        if (!wasAllThere) continue;
+      } catch (error) {
+        if (tags.length === 1) throw error;
+        rest(tag, error);
+        continue;
       }
-      const free = options.allowance(freeSlots(), inFlight.size + asked);
-      if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
-      if (!(await calling(tag, () => takeFrom(tag, Math.min(free, half))))) continue;
       isMore = true;
       backlog = "more";
       second.wake();
@@ -194,10 +205,6 @@ export function startTaker(options: TakerOptions): Taker {
     inFlight,
     idle: () => (inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
   };
-}
-
-function slotOf({ tag, entryId, rank }: Claim): string {
-  return `${tag} ${entryId} ${rank}`;
 }
 
 function nextTurn(): Promise<void> {

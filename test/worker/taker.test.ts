@@ -1,6 +1,6 @@
 /* The taker on a real Redis: what fills its slots, and what does not make it ask. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { partitionOf, tagOf } from "../../src/stream/keys.ts";
+import { key, partitionOf, tagOf } from "../../src/stream/keys.ts";
 import { sent } from "../../src/stream/settle.ts";
 import { startTaker, type Taker } from "../../src/worker/taker.ts";
 import { accepted, DAY_MS, onRedis } from "../stream/fixture.ts";
@@ -106,4 +106,21 @@ test("an empty queue is not asked for each slot that comes free", async () => {
   }
   // The poll, once a second.
   expect(await takes()).toBeLessThanOrEqual(2);
+});
+
+describe("a partition that fails", () => {
+  test("is left out for a while, the others go on, and it has its turn when it works again", async () => {
+    await post([0, 300], "evt");
+    const broken = key.queue(tagOf(0), 0);
+    await on.server.raw.set(broken, "no stream");
+    let begun = 0;
+    const { taker } = start(2, 10, async () => {
+      begun += 1;
+    });
+    await until("the other one's are begun", () => begun === 300);
+    await until("they are settled", () => taker.inFlight.size === 0);
+    await on.server.raw.del(broken);
+    await post([20, 0], "later");
+    await until("its own are begun", () => begun === 320, 10_000);
+  });
 });
