@@ -6,6 +6,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Outbox } from "../journal/outbox.ts";
+import { RedisAway } from "../stream/fault.ts";
 import {
   bury,
   cancel,
@@ -67,30 +68,46 @@ export function createSettler(options: SettlerOptions): Settler {
     }
   }
 
-  async function write(batch: Item[]): Promise<void> {
-    const facts = claims(batch, "sent");
-    let recorded: number | undefined;
+  /** @param onTheWay called when it is written to the socket: that is settled also when we die then */
+  async function settleAll(batch: Item[], onTheWay?: () => void): Promise<void> {
     for (let failures = 0; !abandoned; failures++) {
       try {
         const settling = call(batch, options);
-        // Written to the socket first: that is settled also when we die here.
-        if (failures === 0 && facts.length > 0) recorded = options.outbox.record(facts);
+        if (failures === 0) onTheWay?.();
         const written = await confirm(batch, await settling, options);
         if (away) log.warn("settlements are written again");
         away = false;
-        if (recorded !== undefined) options.outbox.forget(recorded);
         batch.forEach((item, i) => {
           item.resolve(written[i] ?? false);
         });
         return;
       } catch (error) {
-        if (!away) log.error({ err: error, waiting: batch.length }, "settlements wait for redis");
-        if (failures === 0 && recorded !== undefined) options.outbox.sync();
-        away = true;
+        const isAway = error instanceof RedisAway;
+        if (!isAway && batch.length > 1) {
+          // One of them is to blame: the others need not wait for it.
+          await Promise.all(batch.map((item) => settleAll([item])));
+          return;
+        }
+        if (isAway && !away) log.error({ err: error, waiting: batch.length }, "settlements wait for redis");
+        if (!isAway && failures === 0) {
+          const { messageId } = batch[0]?.taken ?? {};
+          log.error({ err: error, messageId }, "a settlement fails, it is tried again");
+        }
+        if (failures === 0) options.outbox.sync();
+        away ||= isAway;
         await Bun.sleep(Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS));
       }
     }
     for (const item of batch) item.resolve(false);
+  }
+
+  async function write(batch: Item[]): Promise<void> {
+    const facts = claims(batch, "sent");
+    let recorded: number | undefined;
+    await settleAll(batch, () => {
+      if (facts.length > 0) recorded = options.outbox.record(facts);
+    });
+    if (recorded !== undefined && !abandoned) options.outbox.forget(recorded);
   }
 
   return {

@@ -183,3 +183,17 @@ test("what the outbox knows and Redis does not, or cannot say, ends no worker", 
   expect(outbox.left().filter(({ id }) => id <= 2)).toEqual([]);
   rmSync(directory, { recursive: true, force: true });
 });
+
+test("a settlement that fails for its message's sake holds up no other one of its call", async () => {
+  const slow = await on.relayWith({ dot: "keep, hang" });
+  await on.pipeline.startWorker(slow.url, { concurrency: 4 });
+  const ids = await Promise.all(Array.from({ length: 4 }, (_, n) => on.pipeline.post(eventWith(`evt_${n}`))));
+  await slow.until(({ received }) => received.length === 4);
+  const [broken = "", ...others] = ids;
+  await on.server.raw.set(key.message(TAG, broken), "no hash");
+  slow.closeConnections("250 2.0.0 queued");
+  for (const id of others) await on.pipeline.entered(id, "sent");
+  await on.pipeline.lines.waitFor(
+    ({ msg, messageId }) => msg === "a settlement fails, it is tried again" && messageId === broken,
+  );
+});
