@@ -5,7 +5,8 @@
 local result = {}
 for i = 2, #ARGV, 3 do
   local mine = owned(ARGV[i + 2], ARGV[1], ARGV[i + 1])
-  if mine then redis.call('XCLAIM', QUEUE[ARGV[i]], GROUP, ARGV[1], 0, ARGV[i + 1], 'JUSTID') end
+  -- By pcall: a group that is gone must not keep the other messages' leases from being renewed.
+  if mine then redis.pcall('XCLAIM', QUEUE[ARGV[i]], GROUP, ARGV[1], 0, ARGV[i + 1], 'JUSTID') end
   result[#result + 1] = mine and 1 or 0
 end
 return result

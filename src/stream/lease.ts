@@ -6,11 +6,13 @@ import retireSource from "./retire.lua" with { type: "text" };
 import { script } from "./script.ts";
 import sweepSource from "./sweep.lua" with { type: "text" };
 import type { Claim } from "./take.ts";
+import trimSource from "./trim.lua" with { type: "text" };
 
 const heartbeatScript = script("heartbeat", heartbeatSource, " flags=allow-oom");
 const reclaimScript = script("reclaim", reclaimSource, " flags=allow-oom");
 const retireScript = script("retire", retireSource, " flags=allow-oom");
 const sweepScript = script("sweep", sweepSource, " flags=allow-oom");
+const trimScript = script("trim", trimSource, " flags=allow-oom");
 
 /** For each claim, in order: is it still ours? */
 export async function heartbeat(
@@ -84,4 +86,9 @@ export interface Swept {
 export async function sweep(redis: Redis, tag: string, after = "0"): Promise<Swept> {
   const [gone, next] = (await sweepScript(redis, tag, [after])) as [number, string | null];
   return { gone: gone === 1, next: next ?? undefined };
+}
+
+/** Trims the feed to about this size. Returns how many entries went. */
+export async function trimFeed(redis: Redis, tag: string, maxBytes: number): Promise<number> {
+  return (await trimScript(redis, tag, [maxBytes])) as number;
 }

@@ -2,7 +2,7 @@
   KEYS[1] tag   ARGV[1] consumer whose entries these are ('': anyone's)   ARGV[2] idle for at least, ms
   ARGV[3] retries allowed   ARGV[4] 'resend' | 'hold'   ARGV[5] at most so many for each rank
   ARGV[6] consumer whose entries stay ('': none)
-  Returns the most entries that were found for a rank, then 6 for each: message id, event id, attempt, owner, entry id,
+  Returns the most entries that were worked on for a rank, then 6 for each: message id, event id, attempt, owner, entry id,
     'resend' | 'hold' | 'dead' | 'cancelled' | 'deleted' (somebody took it out of its stream: nobody knows its message).
   Fence: the pending list's idle time, which heartbeat.lua sets back. The attempt was recorded, so it is spent:
   a message that kills its worker each time runs out of them and is buried. ]]
@@ -41,17 +41,24 @@ end
 
 for rank = 0, 2 do
   rank = tostring(rank)
-  local query = { 'XPENDING', QUEUE[rank], GROUP, 'IDLE', ARGV[2], '-', '+', ARGV[5] }
-  if ARGV[1] ~= '' then query[#query + 1] = ARGV[1] end
-  local pending = redis.pcall(unpack(query))
-  if pending.err then
-    if not string.find(pending.err, 'NOGROUP', 1, true) then return pending end
-    pending = {}
-  end
-  result[1] = math.max(result[1], #pending)
-  for _, p in ipairs(pending) do
-    if p[2] ~= ARGV[6] then reclaim(rank, p[1], p[2]) end
-  end
+  local from, left = '-', tonumber(ARGV[5])
+  repeat -- on past those that stay
+    local query = { 'XPENDING', QUEUE[rank], GROUP, 'IDLE', ARGV[2], from, '+', ARGV[5] }
+    if ARGV[1] ~= '' then query[#query + 1] = ARGV[1] end
+    local pending = redis.pcall(unpack(query))
+    if pending.err then
+      if not string.find(pending.err, 'NOGROUP', 1, true) then return pending end
+      pending = {}
+    end
+    for _, p in ipairs(pending) do
+      from = '(' .. p[1]
+      if p[2] ~= ARGV[6] and left > 0 then
+        left = left - 1
+        reclaim(rank, p[1], p[2])
+      end
+    end
+  until left == 0 or #pending < tonumber(ARGV[5])
+  result[1] = math.max(result[1], ARGV[5] - left)
 end
 finish()
 return result

@@ -26,7 +26,8 @@ export type Source = (tag: string, position: string, count: number) => Promise<S
 
 /** What a step reads grows with each, since what is wanted may be rare. */
 const FIRST_SCAN = 50;
-const MAX_SCAN = 1_000;
+/** An entry of the feed may have a hundred transitions. */
+const MAX_SCAN = 100;
 const MAX_CHUNKS = 16;
 
 export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQuery): Source {

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
-import { heartbeat, type ReclaimPolicy, reclaim, retire, sweep } from "../../src/stream/lease.ts";
+import { heartbeat, type ReclaimPolicy, reclaim, retire, sweep, trimFeed } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { release, sent } from "../../src/stream/settle.ts";
-import { readOwned, type Taken } from "../../src/stream/take.ts";
+import { readOwned, type Taken, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
 import { accepted, DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
@@ -43,6 +43,17 @@ describe("reclaiming", () => {
     ]);
     expect((await streams(on)).pending).toBe(1);
     expect((await takeAll(on.redis, "a")).map(({ attempt }) => attempt)).toEqual([2]);
+  });
+
+  test("of others goes on past any number of one's own, and comes to an end", async () => {
+    const events = Array.from({ length: 250 }, (_, n) => on.ingress().post(eventWith(`evt_${n}`)));
+    await Promise.all(events);
+    const mine = await take(on.redis, TAG, "a", 240, [240, 0, 0]);
+    const lost = await takeAll(on.redis, "b");
+    expect([mine.length, lost.length]).toEqual([240, 10]);
+    const reclaimed = await reclaim(on.redis, TAG, { except: "a" }, 0, RESEND);
+    expect(reclaimed.map(({ entryId }) => entryId)).toEqual(lost.map(({ entryId }) => entryId));
+    expect((await streams(on)).pending).toBe(240);
   });
 
   test("says which entry somebody deleted while it was being sent, and goes round it once", async () => {
@@ -239,6 +250,26 @@ describe("retiring", () => {
   test("finds nobody where there is no group", async () => {
     expect(await retire(on.redis, TAG, 0)).toEqual([]);
   });
+});
+
+test("the feed is trimmed to a size, the oldest first", async () => {
+  const line = "msg_1|deferred|1|451 4.3.0 try again later\n".repeat(100);
+  for (let n = 0; n < 2_000; n++) await on.server.raw.xadd(key.feed(TAG), "*", "t", line, "n", n);
+  const bytes = async () => Number(await on.server.raw.memory("USAGE", key.feed(TAG)));
+  const before = await bytes();
+  expect(await trimFeed(on.redis, TAG, before + 1_000)).toBe(0);
+  expect(await trimFeed(on.redis, TAG, before / 4)).toBeGreaterThan(1_000);
+  expect(await bytes()).toBeLessThan(before / 3);
+  const [latest] = await on.server.raw.xrevrange(key.feed(TAG), "+", "-", "COUNT", 1);
+  expect(latest?.[1]).toContain("1999");
+});
+
+test("a group that is gone keeps no lease from being renewed", async () => {
+  const claim = await postAndTake(on, "evt_1", "a");
+  const low = { ...claim, rank: "2" };
+  expect(await heartbeat(on.redis, TAG, "a", [low, claim])).toEqual([true, true]);
+  await on.server.raw.xgroup("DESTROY", QUEUE, GROUP);
+  expect(await heartbeat(on.redis, TAG, "a", [claim])).toEqual([true]);
 });
 
 describe("sweeping", () => {
