@@ -94,7 +94,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
     config.ROLE === "all"
       ? startWorkerChild(host.command, { ...host.env, ...childEnvironment(config, embedded?.address.path) }, log)
       : undefined;
-  log.info({ url: server.url.href, role: config.ROLE, durability }, "service started");
+  const now = redis.status === "ready" ? durability : "journaled";
+  log.info({ url: server.url.href, role: config.ROLE, durability: now }, "service started");
 
   return {
     url: server.url.href,

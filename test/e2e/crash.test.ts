@@ -116,6 +116,29 @@ describe("kill -9 of the service while a message is being sent", () => {
 });
 
 describe("kill -9 of the worker", () => {
+  test("again and again, while the relay hangs and a backlog waits: each post is answered, out of Redis, at once", async () => {
+    const relay = await relayWith({ greeting: "hang" });
+    const service = await serviceOn(dataDir(), { SMTP_URL: relay.url, DELAY_MS: "0" });
+    await accepted(service, eventWith("evt_first"));
+    await relay.until(({ connections }) => connections > 0);
+    const answers: { status: number; durability: string; ms: number }[] = [];
+    for (let n = 0; n < 500; n++) {
+      if (n % 100 === 50) {
+        const worker = await until("a worker runs", () =>
+          service.lines.map(({ pid }) => Number(pid)).findLast((pid) => pid > 0 && alive(pid)),
+        );
+        process.kill(worker, "SIGKILL");
+      }
+      const startedAt = performance.now();
+      const response = await service.post(eventWith(`evt_${n}`));
+      const { durability } = (await response.json()) as { durability: string };
+      answers.push({ status: response.status, durability, ms: performance.now() - startedAt });
+    }
+    expect(answers.filter(({ status, durability }) => status !== 202 || durability !== "fsynced")).toEqual([]);
+    const ms = answers.map((answer) => answer.ms).sort((a, b) => a - b);
+    expect(ms[Math.floor(ms.length * 0.95)]).toBeLessThan(200);
+  }, 30_000);
+
   test("another is started, and it takes over at once what the first had in flight", async () => {
     const relay = await relayWith({ rcpt: ["hang"] });
     const service = await serviceOn(dataDir(), { SMTP_URL: relay.url, LEASE_MS: "600000" });
