@@ -10,6 +10,7 @@ import { createApp } from "./http/app.ts";
 import { createFallback } from "./journal/fallback.ts";
 import { openJournal } from "./journal/journal.ts";
 import { keptSecret } from "./journal/secret.ts";
+import { checkPort } from "./mail/catcher.ts";
 import { createMetrics } from "./metrics.ts";
 import type { RedisAddress } from "./stream/connect.ts";
 import { createDeadLetters } from "./stream/dead.ts";
@@ -23,16 +24,20 @@ import { createMessages } from "./stream/messages.ts";
 import { createQueues } from "./stream/queues.ts";
 import { startWorkerChild } from "./worker/child.ts";
 
+/** As long as an orphaned worker may take. */
+const CATCHER_WAIT_MS = 6_000;
 /** On top of the deadline: the worker's own last settlements. */
 const CHILD_GRACE_MS = 3_000;
 /** A Redis that takes longer does not hold up the start: what is posted meanwhile is journaled. */
 const CONNECT_WAIT_MS = 3_000;
 const DURABILITY_INTERVAL_MS = 10_000;
 
-/** @throws ConfigError, or an Error when the port or the folder is taken */
+/** @throws ConfigError, or an Error when a port or the folder is taken */
 export async function startService(config: Config, host: Host): Promise<Running & { url: string }> {
   const { log } = host;
   const lock = await ownDirectory(config.DATA_DIR, "service", log);
+  // The worker needs it: nobody should have to find that out from its log.
+  if (config.ROLE === "all" && config.SMTP_URL === undefined) await checkPort(config.CATCHER_PORT, CATCHER_WAIT_MS);
   const embedded = config.REDIS_URL === undefined ? await startEmbeddedRedis(config.DATA_DIR, log) : undefined;
   const address = embedded?.address ?? (config.REDIS_URL as RedisAddress);
   const redis = openRedis(address, "ingress", log);

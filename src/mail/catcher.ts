@@ -4,6 +4,7 @@
  * it is written under another name first. File names sort by time of arrival.
  */
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { SMTPServer, type SMTPServerDataStream } from "smtp-server";
@@ -23,13 +24,32 @@ export interface Catcher {
   stop(): Promise<void>;
 }
 
+const HOST = "127.0.0.1";
 const MAX_BYTES = 26_214_400;
 const CLOSE_MS = 500;
 const PART = ".part";
 
+/**
+ * For who starts the catcher in another process, and wants to know before.
+ * @param waitMs a predecessor may still be ending what it has in flight
+ * @throws as startCatcher
+ */
+export async function checkPort(port: number, waitMs: number, host = HOST): Promise<void> {
+  for (const deadline = performance.now() + waitMs; ; await Bun.sleep(50)) {
+    try {
+      const server = createServer();
+      await listening(server, port, host);
+      await new Promise((resolve) => server.close(resolve));
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+  }
+}
+
 /** @throws when the port cannot be had, saying what to do */
 export async function startCatcher(options: CatcherOptions): Promise<Catcher> {
-  const { port, host = "127.0.0.1", directory, keep = 1_000, log } = options;
+  const { port, host = HOST, directory, keep = 1_000, log } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const names = await readdir(directory);
   await Promise.all(
@@ -79,10 +99,7 @@ export async function startCatcher(options: CatcherOptions): Promise<Catcher> {
     },
   });
 
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(portError(cause, port, host)));
-    server.listen(port, host, resolve);
-  });
+  await listening(server, port, host);
   server.on("error", () => undefined); // a client that broke off
 
   return {
@@ -92,6 +109,13 @@ export async function startCatcher(options: CatcherOptions): Promise<Catcher> {
       await Promise.all(storing);
     },
   };
+}
+
+function listening(server: Server | SMTPServer, port: number, host: string): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => reject(portError(cause, port, host)));
+    server.listen(port, host, resolve);
+  });
 }
 
 function messageIdOf(raw: Buffer): string | undefined {

@@ -124,6 +124,16 @@ describe("a PORT that another service has", () => {
   }, 30_000);
 });
 
+test("a CATCHER_PORT that another program has is refused with one line", async () => {
+  const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  cleanups.push(() => other.stop(true));
+  const { status, stderr } = await run({ DATA_DIR: dataDir(), CATCHER_PORT: String(other.port) });
+  expect([status, stderr.trim().split("\n")]).toEqual([
+    1,
+    [expect.stringMatching(new RegExp(`^postpaid: CATCHER_PORT ${other.port} on 127.0.0.1 is in use: `))],
+  ]);
+}, 30_000);
+
 describe("is refused at start with one line and exit status 2", () => {
   test.each([
     ["HOST", { HOST: "999.999.999.999" }],
