@@ -7,12 +7,10 @@
   A post that comes after it finds it: the dedup window begins anew.
   Fence: the state, which take.lua moves on before a worker opens its mouth. ]]
 local first = ARGV[1]
-local id, rolled_back = message_of(first)
+local id = message_of(first)
 if not id then
-  if not rolled_back then
-    redis.call('HSET', MESSAGE .. first, 'c', '-')
-    redis.call('PEXPIRE', MESSAGE .. first, ARGV[2])
-  end
+  redis.call('HSET', MESSAGE .. first, 'c', '-')
+  redis.call('PEXPIRE', MESSAGE .. first, ARGV[2])
   return { 'cancelled', first, 'cancelled' }
 end
 local m = redis.call('HMGET', MESSAGE .. id, 's', 'l', 'x', 'f', 'u')

@@ -26,7 +26,7 @@ const FIRST_DELAY_MS = 25;
 const MAX_DELAY_MS = 1_000;
 
 export interface Settler {
-  /** Resolves when it is written: true, or false when the entry was no longer ours. */
+  /** Resolves when it is written: true, or false when the entry was no longer ours, or given up. */
   settle(taken: Taken, settlement: Settlement): Promise<boolean>;
   /** Gives up what is not written yet; those promises resolve to false. */
   abandon(): void;

@@ -183,5 +183,5 @@ function logSettled(
   const { kind, ...detail } = settlement;
   const line = { eventId, messageId, attempt, durationMs, ...detail };
   if (written) log.info(line, LOG_LINES[kind]);
-  else log.warn({ ...line, outcome: kind }, "outcome not written, the message was no longer ours");
+  else log.warn({ ...line, outcome: kind }, "outcome not written: no longer ours, or the worker stopped first");
 }
