@@ -7,22 +7,24 @@ import type { Hono } from "hono";
 import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
 import type { Auth } from "./auth.ts";
-import { decodeJson, type Read } from "./body.ts";
-import { MAX_EVENT_BYTES, readPosted, type Taken, take } from "./events.ts";
-import { type Problem, problem, problemOf, refuse } from "./problem.ts";
+import { decodeArray, decodeJson, decodeText, type Read } from "./body.ts";
+import { MAX_EVENT_BYTES, readVouched, type Taken, take } from "./events.ts";
+import { problem, problemOf, refuse } from "./problem.ts";
 
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 export const MAX_BATCH_EVENTS = 1000;
 
 const NDJSON = /^application\/(?:x-)?ndjson *(?:;|$)/i;
 
+const [TAB, LF, CR, SPACE] = [9, 10, 13, 32];
+
 const ROUTE = "/v1/events/batch";
 
 export function batchRoutes(app: Hono, auth: Auth, ingress: Ingress, log: Logger): void {
   app.post(ROUTE, async (c) => {
-    const body = await readPosted(c, auth, MAX_BATCH_BYTES);
+    const body = await readVouched(c, auth, MAX_BATCH_BYTES);
     if (!body.ok) return refuse(body.problem);
-    const isArray = !NDJSON.test(c.req.header("content-type") ?? "") && /^\s*\[/.test(body.value);
+    const isArray = !NDJSON.test(c.req.header("content-type") ?? "") && beginsWithBracket(body.value);
     const inputs = isArray ? readArray(body.value) : readLines(body.value);
     if (!inputs.ok) return refuse(inputs.problem);
     if (inputs.value.length === 0) return refuse(problem("invalid-request", "The batch has no events."));
@@ -44,12 +46,21 @@ async function takeAlone(input: Read<unknown>, ingress: Ingress, log: Logger): P
   }
 }
 
-function readArray(text: string): Read<Read<unknown>[]> {
-  const array = decodeJson(text);
-  if (!array.ok) return array;
-  const events = array.value as unknown[]; // JSON that begins with a bracket is an array
-  if (events.length > MAX_BATCH_EVENTS) return { ok: false, problem: tooMany() };
-  return { ok: true, value: events.map((event) => (fits(event) ? { ok: true, value: event } : tooLarge())) };
+function isSpace(byte: number | undefined): boolean {
+  return byte === LF || byte === CR || byte === SPACE || byte === TAB;
+}
+
+const lenient = new TextDecoder();
+
+function beginsWithBracket(bytes: Uint8Array): boolean {
+  return /^\s*\[/.test(lenient.decode(bytes));
+}
+
+function readArray(bytes: Uint8Array): Read<Read<unknown>[]> {
+  const text = decodeText(bytes);
+  const events = text.ok ? decodeArray(text.value, MAX_BATCH_EVENTS) : text;
+  if (!events.ok) return events;
+  return { ok: true, value: events.value.map((event) => (event.ok && !fits(event.value) ? tooLarge() : event)) };
 }
 
 /** Measured as compact JSON. */
@@ -57,23 +68,29 @@ function fits(event: unknown): boolean {
   return Buffer.byteLength(JSON.stringify(event)) <= MAX_EVENT_BYTES;
 }
 
-/** Walks the lines without splitting: 8 MiB of newlines are no events, and make no array. */
-function readLines(text: string): Read<Read<unknown>[]> {
+/**
+ * Split at LF before it is decoded, so that a line of broken UTF-8 stands alone, too. Blank lines are passed over
+ * byte by byte: 8 MiB of newlines are no events, and nothing is made of them.
+ */
+function readLines(bytes: Uint8Array): Read<Read<unknown>[]> {
   const events: Read<unknown>[] = [];
-  for (let start = 0; start < text.length; ) {
-    const newline = text.indexOf("\n", start);
-    const end = newline === -1 ? text.length : newline;
-    const line = text.slice(start, end).trim();
+  for (let start = 0; start < bytes.length; ) {
+    if (isSpace(bytes[start])) {
+      start++;
+      continue;
+    }
+    const newline = bytes.indexOf(LF, start);
+    const end = newline === -1 ? bytes.length : newline;
+    const line = decodeText(bytes.subarray(start, end));
     start = end + 1;
-    if (line === "") continue;
-    if (events.length === MAX_BATCH_EVENTS) return { ok: false, problem: tooMany() };
-    events.push(Buffer.byteLength(line) <= MAX_EVENT_BYTES ? decodeJson(line) : tooLarge());
+    const text = line.ok ? line.value.trim() : undefined;
+    if (text === "") continue;
+    if (events.length === MAX_BATCH_EVENTS) {
+      return { ok: false, problem: problem("too-large", `A batch may have up to ${MAX_BATCH_EVENTS} events.`) };
+    }
+    events.push(text === undefined ? line : Buffer.byteLength(text) <= MAX_EVENT_BYTES ? decodeJson(text) : tooLarge());
   }
   return { ok: true, value: events };
-}
-
-function tooMany(): Problem {
-  return problem("too-large", `A batch may have up to ${MAX_BATCH_EVENTS} events.`);
 }
 
 function tooLarge(): Read<never> {

@@ -7,7 +7,8 @@ import { type Problem, problem } from "./problem.ts";
 /** Far more than an event may have (see events.ts), so that one that is too deep spoils no batch. */
 const MAX_NESTING = 512;
 
-const [QUOTE, BACKSLASH, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [34, 92, 91, 93, 123, 125];
+const [QUOTE, COMMA, BACKSLASH] = [34, 44, 92];
+const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [91, 93, 123, 125];
 
 export type Read<T> = { ok: true; value: T } | { ok: false; problem: Problem };
 
@@ -51,7 +52,33 @@ export function decodeText(bytes: Uint8Array): Read<string> {
 }
 
 export function decodeJson(text: string): Read<unknown> {
-  if (nestsDeeperThan(MAX_NESTING, text)) return refused(`The body is nested more than ${MAX_NESTING} levels deep.`);
+  return tooDeep(text, 0).length > 0 ? refusedAsDeep("body") : parse(text);
+}
+
+/**
+ * The elements of a JSON array, each on its own: one that is nested too deep makes way for `null` before the rest is
+ * parsed. @param text begins with a bracket
+ */
+export function decodeArray(text: string, maxElements: number): Read<Read<unknown>[]> {
+  const deep = tooDeep(text, 1);
+  let shallow = "";
+  let done = 0;
+  for (const { start, end } of deep) {
+    shallow += `${text.slice(done, start)}null`;
+    done = end;
+  }
+  const array = parse(done === 0 ? text : shallow + text.slice(done));
+  if (!array.ok) return array;
+  const values = array.value as unknown[]; // JSON that begins with a bracket is an array
+  if (values.length > maxElements) {
+    return { ok: false, problem: problem("too-large", `The array may have up to ${maxElements} elements.`) };
+  }
+  const elements = values.map((value): Read<unknown> => ({ ok: true, value }));
+  for (const { index } of deep) elements[index] = refusedAsDeep("event");
+  return { ok: true, value: elements };
+}
+
+function parse(text: string): Read<unknown> {
   try {
     return { ok: true, value: JSON.parse(text) };
   } catch {
@@ -59,24 +86,44 @@ export function decodeJson(text: string): Read<unknown> {
   }
 }
 
-/** Told from the text, because parsing it is the harm: 8 MiB of brackets keep JSON.parse busy for seconds. */
-function nestsDeeperThan(levels: number, text: string): boolean {
-  if (text.length <= levels) return false;
-  let depth = 0;
+/**
+ * Where a value is nested too deep: the text itself (level 0), or elements of the array that it is (level 1).
+ * Told from the text, because parsing it is the harm: 8 MiB of brackets keep JSON.parse busy for seconds.
+ */
+function tooDeep(text: string, level: 0 | 1): { index: number; start: number; end: number }[] {
+  const found: { index: number; start: number; end: number }[] = [];
+  if (text.length <= MAX_NESTING) return found;
+  let [index, start, depth, deepest] = [0, 0, 0, 0];
   let quoted = false;
+  const endValue = (end: number) => {
+    if (deepest > level + MAX_NESTING) found.push({ index, start, end });
+    deepest = 0;
+    index++;
+  };
   for (let i = 0; i < text.length; i++) {
     const char = text.charCodeAt(i);
     if (char === QUOTE) quoted = !quoted;
     else if (quoted) i += char === BACKSLASH ? 1 : 0;
     else if (char === OPEN_BRACKET || char === OPEN_BRACE) {
-      if (++depth > levels) return true;
-    } else if (char === CLOSE_BRACKET || char === CLOSE_BRACE) depth--;
+      if (++depth > deepest) deepest = depth;
+      if (depth === 1 && level === 1) start = i + 1;
+    } else if (char === CLOSE_BRACKET || char === CLOSE_BRACE) {
+      if (depth-- === level) endValue(i);
+    } else if (char === COMMA && depth === level) {
+      endValue(i);
+      start = i + 1;
+    }
   }
-  return false;
+  endValue(text.length);
+  return found;
 }
 
 function tooLarge(maxBytes: number): Read<never> {
   return { ok: false, problem: problem("too-large", `The body may have up to ${maxBytes} bytes.`) };
+}
+
+function refusedAsDeep(what: "body" | "event"): Read<never> {
+  return refused(`The ${what} is nested more than ${MAX_NESTING} levels deep.`);
 }
 
 function refused(detail: string): Read<never> {

@@ -29,8 +29,14 @@ export function eventRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
   });
 }
 
-/** The text of a body that a producer vouches for. What needs no body to be refused is refused without one. */
+/** The text of a body that a producer vouches for. */
 export async function readPosted(c: Context, auth: Auth, maxBytes: number): Promise<Read<string>> {
+  const body = await readVouched(c, auth, maxBytes);
+  return body.ok ? decodeText(body.value) : body;
+}
+
+/** The bytes of a body that a producer vouches for. What needs no body to be refused is refused without one. */
+export async function readVouched(c: Context, auth: Auth, maxBytes: number): Promise<Read<Uint8Array>> {
   const request = c.req.raw;
   const authorization = request.headers.get("authorization");
   const trusted = auth.isIngest(authorization);
@@ -43,7 +49,7 @@ export async function readPosted(c: Context, auth: Auth, maxBytes: number): Prom
       return { ok: false, problem: unauthorized(`The webhook signature was not accepted: ${fault}.`) };
     }
   }
-  return decodeText(body.value);
+  return body;
 }
 
 function refusal(auth: Auth, authorization: string | null): Problem {

@@ -162,6 +162,52 @@ describe("a batch", () => {
     expect(results.map(({ status }) => status)).toEqual([202, 400, 202]);
   });
 
+  test.each([500, 512, 513, 100_000])(
+    "takes the others when one element is %d arrays deep, in both forms",
+    async (levels) => {
+      const [first, last] = numbered(2).map((one) => JSON.stringify(one));
+      const deep = "[".repeat(levels) + "]".repeat(levels);
+      const object = `{"a":"]\\",[","b":[${deep},1]}`;
+      for (const one of [deep, ` ${deep} `, object]) {
+        for (const body of [`[${first},${one},${last}]`, `${first}\n${one}\n${last}`]) {
+          const { app, posted } = harness();
+          const results = await resultsOf(await post(app, PATH, body));
+          const expected = one.length > 65_536 && !body.startsWith("[") ? 413 : 400;
+          expect(results.map(({ status }) => status)).toEqual([202, expected, 202]);
+          expect(posted.map(({ id }) => id)).toEqual(["evt_0", "evt_1"]);
+        }
+      }
+      const { app } = harness();
+      const results = await resultsOf(await post(app, PATH, `[${deep},${first},${object},${object}]`));
+      expect(results.map(({ status }) => status)).toEqual([400, 202, 400, 400]);
+    },
+  );
+
+  test.each(["[{},%]}", "[{},%", "[%]]", "[%],", "[%,]", "[%}", "[{},%] {}", "[%,{]"])(
+    "with a broken array around what is nested too deep is refused with 400: %s",
+    async (form) => {
+      const { app, posted } = harness();
+      const deep = "[".repeat(600) + "]".repeat(600);
+      const response = await post(app, PATH, form.replace("%", deep));
+      expect(response.status).toBe(400);
+      expect(await problemOf(response)).toMatchObject({ type: "urn:postpaid:problem:invalid-request" });
+      expect(posted).toEqual([]);
+    },
+  );
+
+  test("as NDJSON takes the others when one line is broken UTF-8; an array has no such lines", async () => {
+    const [first, last] = numbered(2).map((one) => JSON.stringify(one));
+    const around = (before: string, after: string) =>
+      Buffer.concat([Buffer.from(before), Buffer.from([0x7b, 0xff, 0x7d]), Buffer.from(after)]);
+    const { app, posted } = harness();
+    const results = await resultsOf(await post(app, PATH, around(`${first}\n`, `\n${last}\n`)));
+    expect(results.map(({ status }) => status)).toEqual([202, 400, 202]);
+    expect(results[1]).toMatchObject({ type: "urn:postpaid:problem:invalid-request" });
+    expect(posted.map(({ id }) => id)).toEqual(["evt_0", "evt_1"]);
+    expect((await post(app, PATH, around(`[${first},`, `,${last}]`))).status).toBe(400);
+    expect(posted).toHaveLength(2);
+  });
+
   test("answers 503 only when every event met one", async () => {
     const h = harness();
     h.answer = (one) => (one.id === "evt_1" ? accepted(one) : { kind: "unavailable", reason: "Redis is away" });
