@@ -1,7 +1,8 @@
 /*
- * GET /v1/live: each transition as it happens (server-sent events). A client that reconnects with the
- * Last-Event-ID it saw misses nothing that the feed still has. One that reads slower than messages move
- * is cut off, and can do the same: what waits for it is bounded.
+ * GET /v1/live: each transition as it happens (server-sent events). It is answered once it is known where it begins:
+ * whoever has the 200 sees all that comes after it, and has an id to reconnect with before anything came. A client
+ * that reconnects with the Last-Event-ID it saw misses nothing that the feed still has. One that reads slower than
+ * messages move is cut off, and can do the same: what waits for it is bounded.
  */
 import type { Handler } from "hono";
 import { streamSSE } from "hono/streaming";
@@ -11,25 +12,32 @@ import type { TransitionData } from "./schemas.ts";
 
 const MAX_WAITING = 10_000;
 const RECONNECT_MS = 2_000;
+/** While Redis is away the answer does not wait for it: what comes is sent once it is back. */
+const BEGIN_MS = 1_000;
 
 export function liveHandler(feed: Feed, heartbeatMs = 15_000): Handler {
-  return (c) => {
+  return async (c) => {
     if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
     const waiting: Transition[] = [];
     let wake = () => {};
     let unfollow = () => {};
     let lagging = false;
-    unfollow = feed.follow(c.req.header("last-event-id"), (transition) => {
+    const begun = Promise.withResolvers<string | undefined>();
+    const onTransition = (transition: Transition) => {
       lagging ||= waiting.push(transition) > MAX_WAITING;
       if (lagging) unfollow();
       wake();
-    });
+    };
+    unfollow = feed.follow(c.req.header("last-event-id"), onTransition, begun.resolve);
+    const timer = setTimeout(begun.resolve, BEGIN_MS);
+    const position = await begun.promise;
+    clearTimeout(timer);
     // No proxy may hold events back until it has a buffer full of them.
     c.header("X-Accel-Buffering", "no");
     return streamSSE(c, async (stream) => {
       stream.onAbort(() => wake());
       try {
-        await stream.write(`retry: ${RECONNECT_MS}\n\n`);
+        await stream.write(`${position === undefined ? "" : `id: ${position}\n`}retry: ${RECONNECT_MS}\n\n`);
         while (!stream.aborted && !lagging) {
           const next = waiting.shift();
           if (next !== undefined) {

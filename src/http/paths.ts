@@ -161,7 +161,8 @@ export const PATHS: ZodOpenApiPathsObject = {
   "/v1/live": {
     get: {
       summary: "Transitions as they happen",
-      description: "Server-sent events named `transition`; a reconnect with `Last-Event-ID` goes on from there.",
+      description:
+        "Server-sent events named `transition`: all that comes after the 200, which has an `id` to begin with. A reconnect with `Last-Event-ID` goes on from there.",
       tags: ["queues"],
       security: ADMIN,
       requestParams: { header: z.object({ "Last-Event-ID": z.string().optional() }) },

@@ -23,14 +23,19 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
   const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
 
   return {
-    follow(since, on) {
+    follow(since, on, began = () => {}) {
       const positions = positionsOf(since);
       const begin = Promise.withResolvers<void>();
+      const beginIfKnown = () => {
+        if (positions.includes(NOW)) return;
+        began(positions.join(","));
+        begin.resolve();
+      };
       const readers = tags.map((tag, partition) =>
         startReader(openBlocking(), key.feed(tag), positions[partition] ?? NOW, {
           began(position) {
             positions[partition] = position;
-            if (!positions.includes(NOW)) begin.resolve();
+            beginIfKnown();
             return begin.promise;
           },
           on(position, transition) {
@@ -39,6 +44,7 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
           },
         }),
       );
+      beginIfKnown();
       return () => {
         for (const stop of readers) stop();
       };

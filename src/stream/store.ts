@@ -77,8 +77,15 @@ export interface Transition {
 }
 
 export interface Feed {
-  /** Calls back for each transition after `since` (default: from now on) until the returned function is called. */
-  follow(since: string | undefined, on: (transition: Transition) => void): () => void;
+  /**
+   * Calls back for each transition after `since` (default: from now on) until the returned function is called.
+   * @param began called once, with the position it begins at: what comes after this call is seen
+   */
+  follow(
+    since: string | undefined,
+    on: (transition: Transition) => void,
+    began?: (position: string) => void,
+  ): () => void;
 }
 
 /** The cursor was not made by this service. */

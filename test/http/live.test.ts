@@ -39,7 +39,7 @@ describe("the live feed", () => {
     expect(response.status).toBe(200);
     expect(response.headers.get("content-type")).toStartWith("text/event-stream");
     const reader = readerOf(response);
-    expect(await reader.until("\n\n")).toBe("retry: 2000\n\n");
+    expect(await reader.until("\n\n")).toBe("id: 4-0\nretry: 2000\n\n");
     const [send] = h.followers;
     send?.(queued);
     send?.({ ...queued, id: "6-0", state: "deferred", attempt: 1, reason: "451 busy\r\nid: 7" });
@@ -68,6 +68,39 @@ describe("the live feed", () => {
     expect(await response.text()).toBe("");
     expect(h.followers.size).toBe(0);
     expect((await h.app.request("/v1/live", { method: "HEAD" })).status).toBe(401);
+  });
+
+  test("is open while Redis is away, and sends what comes later", async () => {
+    const h = harness();
+    const { follow } = h.deps.feed;
+    h.deps.feed.follow = (since, on) => follow(since, on);
+    const reader = readerOf(await h.app.request("/v1/live", { headers: asAdmin }));
+    expect(await reader.until("\n\n")).toBe("retry: 2000\n\n");
+    for (const send of h.followers) send(queued);
+    await reader.until("id: 5-0\n\n");
+    await reader.cancel();
+    await unfollowed(h.followers);
+  });
+
+  test("is followed no longer when a real client goes away before it is answered", async () => {
+    const h = harness();
+    const { follow } = h.deps.feed;
+    const followed = Promise.withResolvers<void>();
+    let begin = (_position: string) => {};
+    h.deps.feed.follow = (since, on, began) => {
+      begin = began ?? begin;
+      followed.resolve();
+      return follow(since, on);
+    };
+    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: h.app.fetch });
+    const abort = new AbortController();
+    const response = fetch(new URL("/v1/live", server.url), { headers: asAdmin, signal: abort.signal });
+    await followed.promise;
+    abort.abort();
+    await response.catch(() => {});
+    begin("4-0");
+    await unfollowed(h.followers);
+    await server.stop(true);
   });
 
   test("says that it is still there while nothing happens", async () => {

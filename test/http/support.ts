@@ -157,8 +157,9 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
       resume: async (name) => pause(name, false),
     },
     feed: {
-      follow(since, on) {
+      follow(since, on, began) {
         self.followers.add(on);
+        began?.(since ?? "4-0");
         if (since !== undefined) on({ id: `after ${since}`, at: NOW, messageId: "msg_1", state: "queued" });
         return () => self.followers.delete(on);
       },
