@@ -31,7 +31,7 @@ export type Posted =
 export type Committed =
   /** HELD until now, or committed before. */
   | { kind: "committed"; messageId: string; state: State; dueAt: number }
-  /** Rolled back before: no mail will leave. */
+  /** Rolled back before: no attempt will begin; one may be under way. */
   | { kind: "cancelled"; messageId: string }
   | { kind: "not_found" }
   /** Kept on the local disk until Redis is back. */

@@ -48,7 +48,9 @@ function committed(eventId: string, answer: Committed): Response {
       return Response.json(reply, { status: 202 });
     }
     case "cancelled":
-      return refuse(problem("rolled-back", `${answer.messageId} was cancelled before; no mail will leave.`));
+      return refuse(
+        problem("rolled-back", `${answer.messageId} was cancelled before; no attempt to send it will begin.`),
+      );
     case "not_found":
       return refuse(problem("not-found", "There is no event with this id, or it is no longer kept."));
     case "unavailable":

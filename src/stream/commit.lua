@@ -1,12 +1,12 @@
 --[[ HELD -> SCHEDULED (a delay was asked for) | QUEUED.
   KEYS[1] tag   ARGV[1] the message id that the event gives
   Returns word, message id, state, due (epoch ms); the word is 'committed' (now, or before), 'cancelled' (rolled
-  back, nothing written) or 'not_found'.   Fence: the state; a second commit finds it committed. ]]
+  back, also while SENDING; nothing written) or 'not_found'.   Fence: the state; a second commit finds it committed. ]]
 local id, rolled_back = message_of(ARGV[1])
 if rolled_back then return { 'cancelled', ARGV[1], 'cancelled', 0 } end
 if not id then return { 'not_found', '', '', 0 } end
-local m = redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'p', 'l')
-if m[1] == 'cancelled' then return { 'cancelled', id, 'cancelled', m[2] or 0 } end
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'p', 'l', 'k')
+if m[1] == 'cancelled' or m[6] then return { 'cancelled', id, m[1], m[2] or 0 } end
 if m[1] ~= 'held' then return { 'committed', id, m[1], m[2] } end
 local delay = tonumber(m[3])
 local state = delay > 0 and 'scheduled' or 'queued'

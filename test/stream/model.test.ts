@@ -266,7 +266,8 @@ const commitOf =
     const answer = await ingress().commit(`e${slot}`);
     const known = model.keys.get(`e${slot}`);
     const m = known && model.messages.get(known.messageId);
-    const expected = known === undefined ? "not_found" : !m || m.state === "cancelled" ? "cancelled" : "committed";
+    const rolledBack = !m || m.state === "cancelled" || (m.state === "sending" && m.rolledBack);
+    const expected = known === undefined ? "not_found" : rolledBack ? "cancelled" : "committed";
     check(answer.kind === expected, `the commit was ${answer.kind}, not ${expected}`);
     if (m?.state !== "held") return;
     Object.assign(m, { state: m.delayMs > 0 ? "scheduled" : "queued", dueAt: model.now + m.delayMs, asked: 0 });

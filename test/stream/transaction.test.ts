@@ -312,6 +312,18 @@ describe("a rollback that comes while the mail is being sent", () => {
     expect(message?.attempt).toBe(attemptsOf(message?.timeline ?? []).length);
   });
 
+  test("is not undone by a commit, unless the mail has left", async () => {
+    const ingress = on.ingress();
+    const messageId = await hold("evt_1");
+    await ingress.commit("evt_1");
+    const [claim] = (await takeAll(on.redis, "a")) as [Taken];
+    expect(await ingress.commit("evt_1")).toMatchObject({ kind: "committed", state: "sending" });
+    expect((await ingress.rollback("evt_1")).kind).toBe("in_flight");
+    expect(await ingress.commit("evt_1")).toEqual({ kind: "cancelled", messageId });
+    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    expect(await ingress.commit("evt_1")).toMatchObject({ kind: "committed", messageId, state: "sent" });
+  });
+
   test("is too late when the mail has left, then and later", async () => {
     const claim = await postAndTake(on, "evt_1", "a");
     expect((await on.ingress().rollback("evt_1")).kind).toBe("in_flight");
