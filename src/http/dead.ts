@@ -4,14 +4,14 @@ import { z } from "zod";
 import { address } from "../domain/event.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
 import { type Auth, requireAdmin } from "./auth.ts";
-import { cursorParameter, limitParameter, readInput, readQuery } from "./input.ts";
+import { cursorParameter, limitParameter, readInput, readQuery, textParameter } from "./input.ts";
 import { idOf, replyOf } from "./messages.ts";
 import { problem, refuse } from "./problem.ts";
 import type { BulkReply } from "./schemas.ts";
 
 const PAGE = 200;
 
-const fingerprint = z.string().min(1).max(64);
+const fingerprint = textParameter(64);
 
 export const deadQuery = z.strictObject({
   fingerprint: fingerprint.exactOptional(),

@@ -8,19 +8,21 @@ const MAX_BODY_BYTES = 65_536;
 
 const DEFAULT_LIMIT = 50;
 
-export const limitParameter = z.coerce
-  .number("must be a number")
-  .int("must be a whole number")
+const limit = z
+  .int("must be a whole number, in digits")
   .min(1, "must be at least 1")
   .max(200, "must be at most 200")
   .default(DEFAULT_LIMIT);
 
-export const cursorParameter = z.string().min(1).max(512).exactOptional();
+export const limitParameter = z.preprocess((given) => (/^\d{1,9}$/.test(String(given)) ? Number(given) : given), limit);
 
-/**
- * The query string. A parameter that is set to nothing counts as absent, as an empty field of a form sends it; one
- * that is unknown or given twice is more likely a mistake than meant.
- */
+export function textParameter(maxLength: number) {
+  return z.string().min(1, "must not be empty").max(maxLength, `must have at most ${maxLength} characters`);
+}
+
+export const cursorParameter = textParameter(512).exactOptional();
+
+/** The query string. A parameter that is unknown, empty or given twice is more likely a mistake than meant. */
 export function readQuery<T>(c: Context, schema: z.ZodType<T>): Read<T> {
   const given = Object.entries(c.req.queries());
   const twice = given.filter(([, values]) => values.length > 1);
@@ -28,8 +30,7 @@ export function readQuery<T>(c: Context, schema: z.ZodType<T>): Read<T> {
     const errors = twice.map(([parameter]) => ({ parameter, detail: "is given more than once" }));
     return wrong("The query is not valid.", errors);
   }
-  const values = given.map(([name, [value]]) => [name, value] as const).filter(([, value]) => value !== "");
-  const parsed = schema.safeParse(Object.fromEntries(values));
+  const parsed = schema.safeParse(Object.fromEntries(given.map(([name, [value]]) => [name, value])));
   if (parsed.success) return { ok: true, value: parsed.data };
   const errors = fieldsOf(parsed.error).map(([path, detail]) => ({ parameter: path.join("."), detail }));
   return wrong("The query is not valid.", errors);

@@ -4,14 +4,14 @@ import { z } from "zod";
 import { attemptsOf, type Message, STATES } from "../domain/lifecycle.ts";
 import type { Messages } from "../stream/store.ts";
 import { type Auth, requireReader } from "./auth.ts";
-import { cursorParameter, limitParameter, readQuery } from "./input.ts";
+import { cursorParameter, limitParameter, readQuery, textParameter } from "./input.ts";
 import { problem, refuse } from "./problem.ts";
 import type { MessageReply } from "./schemas.ts";
 
 export const messagesQuery = z.strictObject({
   state: z.enum(STATES, `must be one of: ${STATES.join(", ")}`).exactOptional(),
-  booking: z.string().min(1).max(128).exactOptional(),
-  recipient: z.string().min(1).max(254).exactOptional(),
+  booking: textParameter(128).exactOptional(),
+  recipient: textParameter(254).exactOptional(),
   limit: limitParameter,
   cursor: cursorParameter,
 });

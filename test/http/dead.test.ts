@@ -42,11 +42,16 @@ describe("the list of dead letters", () => {
   });
 });
 
-test("the list of dead letters takes a parameter that is set to nothing for one that is not there", async () => {
+test("the list of dead letters refuses a parameter that is set to nothing: it would be a list of all", async () => {
   const h = withDead("aa");
   const response = await h.app.request("/v1/dead?fingerprint=&cursor=&limit=", { headers: asAdmin });
-  expect(response.status).toBe(200);
-  expect(h.asked).toEqual([{ limit: 50 }]);
+  expect(response.status).toBe(400);
+  expect((await problemOf(response)).errors?.map(({ parameter }) => parameter)).toEqual([
+    "fingerprint",
+    "limit",
+    "cursor",
+  ]);
+  expect(h.asked).toEqual([]);
 });
 
 describe("one dead letter", () => {
