@@ -4,7 +4,7 @@ import { z } from "zod";
 import { address } from "../domain/event.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
 import { type Auth, requireAdmin } from "./auth.ts";
-import { cursorParameter, limitParameter, readInput, readQuery, textParameter } from "./input.ts";
+import { cursorParameter, limitParameter, noQuery, readInput, readQuery, textParameter } from "./input.ts";
 import { idOf, replyOf } from "./messages.ts";
 import { problem, refuse } from "./problem.ts";
 import type { BulkReply } from "./schemas.ts";
@@ -44,7 +44,7 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     return Response.json({ ...page, items: page.items.map(replyOf), groups });
   });
 
-  app.post("/v1/dead/replay", admin, async (c) => {
+  app.post("/v1/dead/replay", admin, noQuery, async (c) => {
     const input = await readInput(c, bulkInput);
     if (!input.ok) return refuse(input.problem);
     const { dryRun } = input.value;
@@ -54,7 +54,7 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     return Response.json(reply, { status: dryRun ? 200 : 202 });
   });
 
-  app.post("/v1/dead/:id/replay", admin, async (c) => {
+  app.post("/v1/dead/:id/replay", admin, noQuery, async (c) => {
     const edit = await readInput(c, editInput);
     if (!edit.ok) return refuse(edit.problem);
     const id = idOf(c, "id");
@@ -63,7 +63,7 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     return Response.json({ id, result }, { status: 202 });
   });
 
-  app.delete("/v1/dead/:id", admin, async (c) => {
+  app.delete("/v1/dead/:id", admin, noQuery, async (c) => {
     const id = idOf(c, "id");
     const result = id === undefined ? "not_found" : await dead.drop(id);
     return result === "dropped" ? new Response(null, { status: 204 }) : missed(result);

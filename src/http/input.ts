@@ -1,8 +1,8 @@
 /* Query strings and the small bodies of the admin routes, checked against a schema. */
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
-import { type InputProblem, problem } from "./problem.ts";
+import { type InputProblem, problem, refuse } from "./problem.ts";
 
 const MAX_BODY_BYTES = 65_536;
 
@@ -35,6 +35,12 @@ export function readQuery<T>(c: Context, schema: z.ZodType<T>): Read<T> {
   const errors = fieldsOf(parsed.error).map(([path, detail]) => ({ parameter: path.join("."), detail }));
   return wrong("The query is not valid.", errors);
 }
+
+/** For a route that changes something: whoever writes `?dryRun=true` must not get the real thing. */
+export const noQuery: MiddlewareHandler = async (c, next) => {
+  const query = readQuery(c, z.strictObject({}));
+  return query.ok ? next() : refuse(query.problem);
+};
 
 /** The JSON body; none at all reads as `{}`. */
 export async function readInput<T>(c: Context, schema: z.ZodType<T>): Promise<Read<T>> {

@@ -152,7 +152,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       tags: ["dead letters"],
       security: ADMIN,
       requestParams: { path: messageId },
-      responses: { 204: { description: "Gone" }, ...refusals(401, 403, 404, 409, 503) },
+      responses: { 204: { description: "Gone" }, ...refusals(400, 401, 403, 404, 409, 503) },
     },
   },
   "/v1/queues": { get: read("Depths and counts", "queues", ADMIN, replies.queuesReply, [403]) },
@@ -223,7 +223,7 @@ function toggle(summary: string): ZodOpenApiOperationObject {
     tags: ["queues"],
     security: ADMIN,
     requestParams: { path: queueName },
-    responses: { 200: json("As it is now", replies.pausedReply), ...refusals(401, 403, 404, 503) },
+    responses: { 200: json("As it is now", replies.pausedReply), ...refusals(400, 401, 403, 404, 503) },
   };
 }
 

@@ -3,6 +3,7 @@ import type { Context, Hono } from "hono";
 import { PRIORITIES, type Priority } from "../domain/lifecycle.ts";
 import type { Queues } from "../stream/store.ts";
 import { type Auth, requireAdmin } from "./auth.ts";
+import { noQuery } from "./input.ts";
 import { problem, refuse } from "./problem.ts";
 
 export function queueRoutes(app: Hono, auth: Auth, queues: Queues): void {
@@ -13,8 +14,8 @@ export function queueRoutes(app: Hono, auth: Auth, queues: Queues): void {
     return Response.json({ items, states });
   });
 
-  app.post("/v1/queues/:name/pause", admin, (c) => set(c, true));
-  app.post("/v1/queues/:name/resume", admin, (c) => set(c, false));
+  app.post("/v1/queues/:name/pause", admin, noQuery, (c) => set(c, true));
+  app.post("/v1/queues/:name/resume", admin, noQuery, (c) => set(c, false));
 
   async function set(c: Context, paused: boolean): Promise<Response> {
     const name = c.req.param("name");

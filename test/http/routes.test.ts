@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { asAdmin, asIngest, harness, problemOf } from "./support.ts";
+import { asAdmin, asIngest, deadMessage, event, harness, post, problemOf } from "./support.ts";
 
 const { app, logged } = harness();
 
@@ -45,6 +45,35 @@ describe("a method that the route has not", () => {
   test("does not include HEAD where there is a GET", async () => {
     const response = await app.request("/v1/messages", { method: "HEAD", headers: asIngest });
     expect([response.status, await response.text()]).toEqual([200, ""]);
+  });
+});
+
+describe("a query on an admin route that changes something", () => {
+  test.each([
+    ["POST", "/v1/dead/replay", '{"all":true}'],
+    ["POST", "/v1/dead/msg_1/replay", ""],
+    ["DELETE", "/v1/dead/msg_1", undefined],
+    ["POST", "/v1/queues/critical/pause", undefined],
+    ["POST", "/v1/queues/critical/resume", undefined],
+  ] as const)("is refused, and nothing is changed: %s %s", async (method, path, body) => {
+    const h = harness();
+    h.messages.push(deadMessage("msg_1"));
+    const paused = path.endsWith("/resume");
+    for (const queue of h.queues) queue.paused = paused;
+    const init = { method, headers: asAdmin, ...(body !== undefined && { body }) };
+    for (const query of ["dryRun=true", "dryRun=", "x=1&dryRun"]) {
+      const response = await h.app.request(`${path}?${query}`, init);
+      expect(response.status).toBe(400);
+      expect((await problemOf(response)).errors).toContainEqual({ parameter: "dryRun", detail: "is not known here" });
+    }
+    expect((await h.app.request(`${path}?dryRun=true`, { ...init, headers: asIngest })).status).toBe(403);
+    expect([h.replays, h.messages.length, h.queues[0]?.paused]).toEqual([[], 1, paused]);
+    expect((await h.app.request(`${path}?`, init)).status).toBeOneOf([200, 202, 204]);
+  });
+
+  test("is ignored where events are posted", async () => {
+    expect((await post(app, "/v1/events?source=shop", event())).status).toBe(202);
+    expect((await post(app, "/v1/events/evt_1/rollback?source=shop", "")).status).toBe(200);
   });
 });
 
