@@ -27,12 +27,11 @@ const HEADERS = {
 export function homeRoutes(app: Hono, deps: HomeDeps): void {
   app.get("/", async (c) => {
     const [fault, standing] = await Promise.all([deps.ready(), read(deps)]);
-    const status = standing === undefined ? 503 : 200;
-    return c.html(page(fault, standing, new Date(deps.now()).toISOString()), status, HEADERS);
+    return c.html(page(fault, standing, new Date(deps.now()).toISOString()), 200, HEADERS);
   });
 }
 
-/** Undefined while Redis is away: the page then says so, as a page. */
+/** Undefined while Redis is away: the page says so. It is no fault of the page's, and events may be taken in. */
 async function read({ queues, dead }: HomeDeps): Promise<Standing | undefined> {
   try {
     const [items, counts, groups] = await Promise.all([queues.depths(), queues.counts(), dead.groups()]);
@@ -64,7 +63,7 @@ function page(fault: string | undefined, standing: Standing | undefined, asOf: s
     <h1>postpaid</h1>
     ${fault === undefined ? html`<p>Ready: events are taken in.</p>` : html`<p class="bad">Not ready: ${fault}</p>`}
     <nav><a href="docs">API</a><a href="openapi.json">openapi.json</a><a href="metrics">metrics</a></nav>
-    ${standing === undefined ? html`<p class="bad">Redis is away: nothing can be counted.</p>` : tables(standing)}
+    ${standing === undefined ? html`<p class="bad">Redis is away: nothing can be counted now.</p>` : tables(standing)}
     <p>As of <time datetime="${asOf}">${asOf}</time>.</p>
   </body>
 </html>`;

@@ -196,8 +196,16 @@ describe("the home page", () => {
   test("says so when Redis is away", async () => {
     const away = () => Promise.reject(redisAway());
     const queues = { depths: away, counts: away, pause: away, resume: away };
-    const response = await harness({ queues, ready: async () => "Redis is away" }).app.request("/");
-    expect(response.status).toBe(503);
-    expect(await response.text()).toContain("Redis is away: nothing can be counted.");
+    for (const [fault, says] of [
+      [undefined, "Ready: events are taken in."],
+      ["the journal is full", "Not ready: the journal is full"],
+    ] as const) {
+      const response = await harness({ queues, ready: async () => fault }).app.request("/");
+      expect(response.status).toBe(200);
+      expect(response.headers.get("content-type")).toStartWith("text/html");
+      const page = await response.text();
+      expect(page).toContain(says);
+      expect(page).toContain("Redis is away: nothing can be counted now.");
+    }
   });
 });
