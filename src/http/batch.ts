@@ -26,6 +26,9 @@ export function batchRoutes(app: Hono, auth: Auth, ingress: Ingress, log: Logger
     if (!body.ok) return refuse(body.problem);
     const isArray = !NDJSON.test(c.req.header("content-type") ?? "") && beginsWithBracket(body.value);
     const inputs = isArray ? readArray(body.value) : readLines(body.value);
+    if (!isArray && !beginsWithObject(inputs) && isOneValue(body.value)) {
+      return refuse(problem("invalid-request", "A batch is a JSON array, or NDJSON: one event, an object, per line."));
+    }
     if (!inputs.ok) return refuse(inputs.problem);
     if (inputs.value.length === 0) return refuse(problem("invalid-request", "The batch has no events."));
 
@@ -61,6 +64,23 @@ function readArray(bytes: Uint8Array): Read<Read<unknown>[]> {
   const events = text.ok ? decodeArray(text.value, MAX_BATCH_EVENTS) : text;
   if (!events.ok) return events;
   return { ok: true, value: events.value.map((event) => (event.ok && !fits(event.value) ? tooLarge() : event)) };
+}
+
+/** As nearly all batches do: they need no second look. */
+function beginsWithObject(lines: Read<Read<unknown>[]>): boolean {
+  const first = lines.ok ? lines.value[0] : undefined;
+  return first?.ok === true && isObject(first.value);
+}
+
+/** One JSON value that is no event on a line of its own: somebody's pretty-printed event, say. */
+function isOneValue(bytes: Uint8Array): boolean {
+  const text = decodeText(bytes);
+  const json = text.ok ? decodeJson(text.value) : text;
+  return json.ok && text.ok && (!isObject(json.value) || text.value.trim().includes("\n"));
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Measured as compact JSON. */

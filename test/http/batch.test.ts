@@ -74,6 +74,33 @@ describe("a batch", () => {
     expect((await post(harness().app, PATH, lines, headers)).status).toBe(400);
   });
 
+  test.each([
+    JSON.stringify(event(), null, 2),
+    `\n${JSON.stringify({ note: "x".repeat(70_000), lines: Array(2000).fill(1), ...event() }, null, "\t")}\r\n`,
+    '"evt_1"',
+    " 1 ",
+    "null",
+  ])("that is one JSON value, but neither an array nor an event on a line, is refused with 400", async (body) => {
+    for (const type of ["application/json", "application/x-ndjson"]) {
+      const { app, posted } = harness();
+      const response = await post(app, PATH, body, { ...asIngest, "content-type": type });
+      expect(response.status).toBe(400);
+      expect((await problemOf(response)).detail).toStartWith("A batch is a JSON array, or NDJSON");
+      expect(posted).toEqual([]);
+    }
+  });
+
+  test("of one line is one event, and of lines that are none has a problem for each", async () => {
+    const statuses = async (body: string) =>
+      (await resultsOf(await post(harness().app, PATH, body))).map(({ status }) => status);
+    expect(await statuses(JSON.stringify(event()))).toEqual([202]);
+    expect(await statuses(`\n  {}  \n`)).toEqual([400]);
+    expect(await statuses("{ broken")).toEqual([400]);
+    expect(await statuses(JSON.stringify({ ...event(), note: "x".repeat(65_536) }))).toEqual([413]);
+    expect(await statuses(`null\n${JSON.stringify(event())}`)).toEqual([400, 202]);
+    expect(await statuses("1\n2")).toEqual([400, 400]);
+  });
+
   test("points into the event, not into the batch", async () => {
     const results = await resultsOf(
       await post(harness().app, PATH, [{ ...event(), options: { hold: 1 } }, 1, null, []]),
