@@ -16,9 +16,17 @@ function cached<T>(make: (key: string) => T): (key: string) => T {
   };
 }
 
+/**
+ * Minor units of ISO 4217 (list one, SIX Group) that Intl under Bun 1.4.5 does not know. All others are as listed;
+ * format.test.ts has them.
+ */
+const ISO_DIGITS: Partial<Record<string, number>> = { UYW: 4 };
+
 const moneyFormat = cached((key) => {
-  const [locale, currency] = key.split(" ");
-  const format = new Intl.NumberFormat(locale, { style: "currency", currency });
+  const [locale, currency = ""] = key.split(" ");
+  const digits = ISO_DIGITS[currency];
+  const options = digits === undefined ? {} : { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  const format = new Intl.NumberFormat(locale, { style: "currency", currency, ...options });
   return { format, digits: format.resolvedOptions().maximumFractionDigits ?? 0 };
 });
 
