@@ -71,6 +71,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
     inner: stream,
     journal,
     messageIdOf: (eventId) => messageIdOf(eventId, partitionOf(eventId, config.PARTITIONS)),
+    partitions: config.PARTITIONS,
+    partitionOf: (eventId) => partitionOf(eventId, config.PARTITIONS),
     delayMs: config.DELAY_MS,
     firstCheckMs: config.CHECK_BACKS[0] ?? 0,
     log,

@@ -41,6 +41,8 @@ const ingress = createFallback({
   }),
   journal,
   messageIdOf: (eventId) => messageIdOf(eventId, 0),
+  partitions: 1,
+  partitionOf: () => 0,
   delayMs: 60_000,
   firstCheckMs: 10_000,
   log: pino(

@@ -3,20 +3,25 @@
  * by it later, in order.
  *   - While something of an event is journaled, all that concerns this event goes to the journal: a rollback
  *     never overtakes its event, nor the event its rollback.
- *   - Once the other one was unavailable, it is not asked again by each request: the drain finds out when it is back.
- *   - Taking over is idempotent, so an entry that was taken over twice, or had got through before, does no harm.
+ *   - Once a partition was unavailable, it is not asked again by each request: the drain finds out when it is back.
+ *   - An error that nobody foresaw is no answer either: what met it is journaled too.
  *   - Refused only when the journal has no room either.
  */
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
 import { firstState, planOf } from "../domain/plan.ts";
-import type { Entry, Journal, KeptEntry } from "./journal.ts";
+import { createDrain } from "./drain.ts";
+import type { Entry, Journal } from "./journal.ts";
+import { createUpstream } from "./upstream.ts";
 
 export interface FallbackOptions {
   inner: Ingress;
   journal: Journal;
   messageIdOf: (eventId: string) => string;
+  /** Of the inner ingress. */
+  partitions: number;
+  partitionOf: (eventId: string) => number;
   /** Default delay before the first attempt, ms. */
   delayMs: number;
   /** When a held event that nobody decided is asked about first, ms. */
@@ -26,6 +31,8 @@ export interface FallbackOptions {
   now: () => number;
   /** Jitter, in [0, 1). */
   random: () => number;
+  /** Longest pause of the drain, ms. */
+  maxPauseMs?: number;
 }
 
 export interface FallbackIngress extends Ingress {
@@ -33,38 +40,28 @@ export interface FallbackIngress extends Ingress {
   stop(): Promise<void>;
 }
 
-/** Entries taken over at a time. */
-const DRAIN_BATCH = 500;
-const FIRST_DELAY_MS = 50;
-const MAX_DELAY_MS = 2_000;
-
 const FULL = "Redis is away and the journal is full";
 
 export function createFallback(options: FallbackOptions): FallbackIngress {
   const { inner, journal, messageIdOf, log, now } = options;
-  let away = false;
-  let stopped = false;
-  let draining: Promise<void> | undefined;
-  let endPause: (() => void) | undefined;
+  const upstream = createUpstream(options.partitions, options.partitionOf, log);
+  const drain = createDrain({ ...options, upstream });
 
   async function keep(entry: Entry): Promise<boolean> {
     const kept = await journal.append(entry);
-    if (kept) draining ??= drain();
-    else if (draining === undefined) away = false; // nobody else would find out that it is back
+    if (kept) drain.start();
+    else upstream.presumeBack(entry.eventId); // the drain may have nothing to find out with
     return kept;
   }
 
   /** What the other ingress answers, or undefined: the journal's turn. */
   async function ask<T extends Posted | Committed | RolledBack>(
-    eventId: string,
-    question: () => Promise<T>,
+    question: Pick<Entry, "kind" | "eventId">,
+    put: () => Promise<T>,
   ): Promise<T | undefined> {
-    if (away || journal.find(eventId).length > 0) return undefined;
-    const answer = await question();
-    if (answer.kind !== "unavailable") return answer;
-    if (!away) log.error({ reason: answer.reason }, "redis is away, events are journaled");
-    away = true;
-    return undefined;
+    if (upstream.isAway(question.eventId) || journal.find(question.eventId).length > 0) return undefined;
+    const answer = await upstream.ask(question, put);
+    return answer === "away" || answer === "failed" ? undefined : answer;
   }
 
   async function journalPost(event: Event): Promise<Posted> {
@@ -102,111 +99,17 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     return { kind: "journaled", messageId: messageIdOf(eventId) } as const;
   }
 
-  /** One loop, while there is something to take over. It is the only one that asks an ingress that was away. */
-  async function drain(): Promise<void> {
-    const startedAt = performance.now();
-    let drained = 0;
-    for (let failures = 0; !stopped; ) {
-      const entries = journal.oldest(DRAIN_BATCH);
-      if (entries.length === 0) break;
-      const { done, there } = await takeOver(entries);
-      if (there) away = false;
-      if (done.length > 0 && attempted("be shortened", () => journal.remove(done))) {
-        drained += done.length;
-        failures = 0;
-      } else {
-        failures += 1;
-        const delayMs = Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS);
-        await pause(delayMs * (1 + options.random()));
-      }
-    }
-    draining = undefined;
-    away = false;
-    if (!stopped) log.warn({ drained, durationMs: Math.round(performance.now() - startedAt) }, "journal drained");
-  }
-
-  /** False when the disk has no room even for that: they are taken over once more later, which does no harm. */
-  function attempted(what: string, change: () => void): boolean {
-    try {
-      change();
-      return true;
-    } catch (error) {
-      log.error({ err: error }, `journal cannot ${what}`);
-      return false;
-    }
-  }
-
-  /**
-   * As far as it goes, each event in order. Posts that follow each other travel together. One that finds the backlog
-   * full keeps back its own event alone: what is behind it may be the rollback that makes room.
-   */
-  async function takeOver(entries: readonly KeptEntry[]): Promise<{ done: KeptEntry[]; there: boolean }> {
-    const done: KeptEntry[] = [];
-    const keptBack = new Set<string>();
-    let there = false;
-    for (let i = 0; i < entries.length; ) {
-      const run = [entries[i] as KeptEntry];
-      while (run[0]?.kind === "post" && entries[i + run.length]?.kind === "post") {
-        run.push(entries[i + run.length] as KeptEntry);
-      }
-      i += run.length;
-      const free = run.filter(({ eventId }) => !keptBack.has(eventId));
-      const taken = await Promise.all(free.map(takeOverOne));
-      done.push(...free.filter((_, n) => taken[n] === "done"));
-      there ||= taken.some((one) => one !== "away");
-      if (taken.includes("away")) break;
-      for (const [n, { eventId }] of free.entries()) if (taken[n] === "full") keptBack.add(eventId);
-    }
-    return { done, there };
-  }
-
-  /** An entry that was put aside is not in the journal's way any more, so the round ends and begins anew. */
-  async function takeOverOne(entry: KeptEntry): Promise<"done" | "full" | "away"> {
-    const { eventId, kind } = entry;
-    try {
-      const answer = await (kind === "post"
-        ? inner.post(JSON.parse(entry.json) as Event, entry.at)
-        : kind === "commit"
-          ? inner.commit(eventId)
-          : inner.rollback(eventId));
-      if (answer.kind === "unavailable") return "away";
-      if (answer.kind === "full") return "full";
-      if (answer.kind === "conflict" || answer.kind === "not_found") {
-        log.warn({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
-      }
-      return "done";
-    } catch (error) {
-      log.error({ err: error, eventId, kind }, "journal entry put aside, it cannot be taken over");
-      attempted("put an entry aside", () => journal.reject(entry));
-      return "away";
-    }
-  }
-
-  function pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      endPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
-  if (journal.stats().depth > 0) {
-    away = true; // until the drain has found out
-    draining = drain();
-  }
+  if (journal.stats().depth > 0) drain.start();
 
   return {
-    post: async (event) => (await ask(event.id, () => inner.post(event))) ?? journalPost(event),
+    post: async (event) =>
+      (await ask({ kind: "post", eventId: event.id }, () => inner.post(event))) ?? journalPost(event),
     commit: async (eventId) =>
-      (await ask<Committed>(eventId, () => inner.commit(eventId))) ?? journalDecision("commit", eventId),
+      (await ask<Committed>({ kind: "commit", eventId }, () => inner.commit(eventId))) ??
+      journalDecision("commit", eventId),
     rollback: async (eventId) =>
-      (await ask<RolledBack>(eventId, () => inner.rollback(eventId))) ?? journalDecision("rollback", eventId),
-    async stop() {
-      stopped = true;
-      endPause?.();
-      await draining;
-    },
+      (await ask<RolledBack>({ kind: "rollback", eventId }, () => inner.rollback(eventId))) ??
+      journalDecision("rollback", eventId),
+    stop: () => drain.stop(),
   };
 }

@@ -32,7 +32,8 @@ export interface Journal {
   find(eventId: string): Entry[];
   /** Of an entry that was found: true when it is on the disk, false when it could not be written. */
   written(entry: Entry): Promise<boolean>;
-  oldest(limit: number): KeptEntry[];
+  /** @param after the position to go on from */
+  oldest(limit: number, after?: number): KeptEntry[];
   remove(entries: readonly KeptEntry[]): void;
   /** Puts an entry aside that can never be taken over; it stays in the file for a person. */
   reject(entry: KeptEntry): void;
@@ -79,8 +80,8 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   const byEvent: Statement<KeptEntry, [string]> = database.prepare(
     "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE eventId = ? AND NOT rejected ORDER BY seq",
   );
-  const first: Statement<KeptEntry, [number]> = database.prepare(
-    "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE NOT rejected ORDER BY seq LIMIT ?",
+  const first: Statement<KeptEntry, [number, number]> = database.prepare(
+    "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE seq > ? AND NOT rejected ORDER BY seq LIMIT ?",
   );
   const drop = database.prepare("DELETE FROM entries WHERE seq = ?");
   const { depth: kept, ...sums } = database
@@ -137,7 +138,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       return depth === 0 ? coming : [...byEvent.all(eventId), ...coming];
     },
     written: (entry) => waiting.find((one) => one.entry === entry)?.written ?? Promise.resolve(true),
-    oldest: (limit) => (depth === 0 ? [] : first.all(limit)),
+    oldest: (limit, after = 0) => (depth === 0 ? [] : first.all(after, limit)),
     remove(entries) {
       database.transaction(() => {
         for (const { seq } of entries) drop.run(seq);
@@ -156,7 +157,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       bytes,
       full: full || maxBytes === 0,
       rejected,
-      oldestAt: depth === 0 ? undefined : first.get(1)?.at,
+      oldestAt: depth === 0 ? undefined : first.get(0, 1)?.at,
     }),
     close: () => database.close(),
   };

@@ -4,7 +4,10 @@ import { existsSync } from "node:fs";
 import { journalFile } from "./journal.ts";
 
 export interface RollbackReader {
-  /** Was this event rolled back while Redis was away, and is Redis not told yet? Throws when that cannot be read. */
+  /**
+   * Was this event rolled back while Redis was away, and is Redis not told yet? Nor will it ever be of one that was put
+   * aside. Throws when that cannot be read.
+   */
   isRolledBack(eventId: string): boolean;
   close(): void;
 }
@@ -19,7 +22,7 @@ export function openRollbackReader(directory: string): RollbackReader {
     const database = new Database(file, { readonly: true });
     try {
       const statement: Statement<unknown, [string]> = database.prepare(
-        "SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? AND NOT rejected LIMIT 1",
+        "SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? LIMIT 1",
       );
       open = { database, statement };
       return open;

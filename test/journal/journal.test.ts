@@ -150,4 +150,14 @@ describe("the rollback reader", () => {
     reader.close();
     journal.close();
   });
+
+  test("honours a rollback that was put aside: Redis will never be told of it", async () => {
+    const journal = open();
+    await journal.append({ ...post("e1"), kind: "rollback" });
+    for (const entry of journal.oldest(9)) journal.reject(entry);
+    const reader = openRollbackReader(directory);
+    expect(reader.isRolledBack("e1")).toBe(true);
+    reader.close();
+    journal.close();
+  });
 });

@@ -1,0 +1,178 @@
+/*
+ * Takes the journal over into the ingress that is back: one loop, while there is something to take over.
+ *   - Each pass goes once through the journal, an event's own entries in order. What cannot go now keeps back its own
+ *     event alone: what is behind it may be the rollback that makes room.
+ *   - What the ingress says to all of them is nobody's fault, and tried again for as long as it says so. Put aside is
+ *     only what cannot be read, and what failed MAX_FAILURES times while others of its kind and partition got through.
+ *   - Taking over is idempotent, so an entry that was taken over twice, or had got through before, does no harm.
+ */
+import type { Logger } from "pino";
+import type { Event } from "../domain/event.ts";
+import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
+import type { Journal, KeptEntry } from "./journal.ts";
+import type { Upstream } from "./upstream.ts";
+
+export interface DrainOptions {
+  inner: Ingress;
+  upstream: Upstream;
+  journal: Journal;
+  log: Logger;
+  /** Jitter, in [0, 1). */
+  random: () => number;
+  /** Longest pause between two passes, ms, without the jitter. */
+  maxPauseMs?: number | undefined;
+}
+
+export interface Drain {
+  /** Unless it is under way. */
+  start(): void;
+  /** Ends it after the batch under way. What is left stays for the next start. */
+  stop(): Promise<void>;
+}
+
+/** Entries read and taken over at a time. */
+const BATCH = 500;
+const FIRST_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 2_000;
+const MAX_FAILURES = 20;
+
+type Taken = "done" | "full" | "away" | "failed";
+
+export function createDrain({ inner, upstream, journal, log, random, maxPauseMs = MAX_PAUSE_MS }: DrainOptions): Drain {
+  let stopped = false;
+  let running: Promise<void> | undefined;
+  let endPause: (() => void) | undefined;
+  /** By seq: how often it failed while others got through, and how many had when it failed last. */
+  const failures = new Map<number, { times: number; othersTaken: number }>();
+
+  async function run(): Promise<void> {
+    const startedAt = performance.now();
+    let drained = 0;
+    for (let fruitless = 0; !stopped && journal.stats().depth > 0; ) {
+      const { done, failed } = await pass();
+      drained += done;
+      // What fails is tried again after longer and longer, however much the others get done.
+      fruitless = done > 0 && !failed ? 0 : fruitless + 1;
+      if (journal.stats().depth > 0) await pause(fruitless);
+    }
+    failures.clear();
+    running = undefined;
+    if (!stopped) log.warn({ drained, durationMs: Math.round(performance.now() - startedAt) }, "journal drained");
+  }
+
+  async function pass(): Promise<{ done: number; failed: boolean }> {
+    const keptBack = new Set<string>();
+    const result = { done: 0, failed: false };
+    for (let after = 0; !stopped; ) {
+      const entries = journal.oldest(BATCH, after);
+      const last = entries.at(-1);
+      if (last === undefined) break;
+      after = last.seq;
+      const done: KeptEntry[] = [];
+      const taken = await takeOver(entries, keptBack, done);
+      result.failed ||= taken.has("failed");
+      if (!attempted("be shortened", () => journal.remove(done))) break;
+      result.done += done.length;
+      if (taken.has("away")) break;
+    }
+    return result;
+  }
+
+  /** False when the disk has no room even for that: they are taken over once more later, which does no harm. */
+  function attempted(what: string, change: () => void): boolean {
+    try {
+      change();
+      return true;
+    } catch (error) {
+      log.error({ err: error }, `journal cannot ${what}`);
+      return false;
+    }
+  }
+
+  /** Posts that follow each other travel together. */
+  async function takeOver(
+    entries: readonly KeptEntry[],
+    keptBack: Set<string>,
+    done: KeptEntry[],
+  ): Promise<ReadonlySet<Taken>> {
+    const seen = new Set<Taken>();
+    for (let i = 0; i < entries.length && !seen.has("away"); ) {
+      const run = [entries[i] as KeptEntry];
+      while (run[0]?.kind === "post" && entries[i + run.length]?.kind === "post") {
+        run.push(entries[i + run.length] as KeptEntry);
+      }
+      i += run.length;
+      const free = run.filter(({ eventId }) => !keptBack.has(eventId));
+      const taken = await Promise.all(free.map(takeOverOne));
+      for (const [n, entry] of free.entries()) {
+        if (taken[n] === "done") done.push(entry);
+        else keptBack.add(entry.eventId);
+        seen.add(taken[n] as Taken);
+      }
+    }
+    return seen;
+  }
+
+  async function takeOverOne(entry: KeptEntry): Promise<Taken> {
+    const { eventId, kind } = entry;
+    let event: Event | undefined;
+    try {
+      if (kind === "post") event = JSON.parse(entry.json) as Event;
+    } catch (error) {
+      putAside(entry, error);
+      return "failed";
+    }
+    const answer = await upstream.ask<Posted | Committed | RolledBack>(entry, () =>
+      event !== undefined
+        ? inner.post(event, entry.at)
+        : kind === "commit"
+          ? inner.commit(eventId)
+          : inner.rollback(eventId),
+    );
+    if (answer === "failed") hasFailed(entry);
+    else if (answer !== "away") failures.delete(entry.seq);
+    if (answer === "away" || answer === "failed") return answer;
+    if (answer.kind === "full") return "full";
+    if (answer.kind === "conflict" || answer.kind === "not_found") {
+      log.warn({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
+    }
+    return "done";
+  }
+
+  /** Says nothing about the entry, unless others got through since it failed last. */
+  function hasFailed(entry: KeptEntry): void {
+    const othersTaken = upstream.taken(entry);
+    const last = failures.get(entry.seq);
+    const times = last === undefined || othersTaken > last.othersTaken ? (last?.times ?? 0) + 1 : last.times;
+    failures.set(entry.seq, { times, othersTaken });
+    if (times > MAX_FAILURES) putAside(entry);
+  }
+
+  function putAside(entry: KeptEntry, error?: unknown): void {
+    const { eventId, kind } = entry;
+    log.error({ err: error, eventId, kind }, "journal entry put aside, it cannot be taken over");
+    if (attempted("put an entry aside", () => journal.reject(entry))) failures.delete(entry.seq);
+  }
+
+  function pause(fruitless: number): Promise<void> {
+    if (stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.min(FIRST_PAUSE_MS * 2 ** fruitless, maxPauseMs) * (1 + random()));
+      endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  return {
+    start() {
+      running ??= run();
+    },
+    async stop() {
+      stopped = true;
+      endPause?.();
+      await running;
+    },
+  };
+}

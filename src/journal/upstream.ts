@@ -1,0 +1,62 @@
+/*
+ * The ingress behind the journal, and what its answers show about each of its partitions: whether it is away, and
+ * how much it has taken. An error that nobody foresaw is no verdict on what was asked: the same may be asked again.
+ */
+import type { Logger } from "pino";
+import type { Committed, Posted, RolledBack } from "../domain/ingress.ts";
+import type { Entry } from "./journal.ts";
+
+type Question = Pick<Entry, "kind" | "eventId">;
+
+export interface Upstream {
+  /** Its answer; else "away", or "failed" with an error that may be this question's or everybody's. */
+  ask<T extends Posted | Committed | RolledBack>(
+    question: Question,
+    put: () => Promise<T>,
+  ): Promise<Exclude<T, { kind: "unavailable" }> | "away" | "failed">;
+  isAway(eventId: string): boolean;
+  /** The next one who wants something of this event's partition asks, and finds out. */
+  presumeBack(eventId: string): void;
+  /** How many questions of this kind the partition has taken so far. */
+  taken(question: Question): number;
+}
+
+export function createUpstream(partitions: number, partitionOf: (eventId: string) => number, log: Logger): Upstream {
+  const all = Array.from({ length: partitions }, () => ({
+    away: false,
+    /** What the log says is wrong: once, until the next answer. */
+    said: undefined as "away" | "failed" | undefined,
+    taken: { post: 0, commit: 0, rollback: 0 },
+  }));
+  const of = (eventId: string) => all[partitionOf(eventId)] as (typeof all)[number];
+
+  return {
+    async ask<T extends Posted | Committed | RolledBack>(question: Question, put: () => Promise<T>) {
+      const { kind, eventId } = question;
+      const partition = of(eventId);
+      try {
+        const answer = await put();
+        if (answer.kind !== "unavailable") {
+          partition.away = false;
+          partition.said = undefined;
+          if (answer.kind !== "full") partition.taken[kind] += 1;
+          return answer as Exclude<T, { kind: "unavailable" }>;
+        }
+        if (partition.said !== "away") log.error({ reason: answer.reason }, "redis is away, events are journaled");
+        partition.said = "away";
+        partition.away = true;
+        return "away";
+      } catch (error) {
+        if (partition.said !== "failed")
+          log.error({ err: error, eventId, kind }, "redis failed, what it did not take is journaled");
+        partition.said = "failed";
+        return "failed";
+      }
+    },
+    isAway: (eventId) => of(eventId).away,
+    presumeBack(eventId) {
+      of(eventId).away = false;
+    },
+    taken: ({ kind, eventId }) => of(eventId).taken[kind],
+  };
+}

@@ -1,0 +1,174 @@
+/* The drain over a real journal and an ingress that answers what the test wants. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Ingress } from "../../src/domain/ingress.ts";
+import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
+import { type Journal, openJournal } from "../../src/journal/journal.ts";
+import { openRollbackReader } from "../../src/journal/reader.ts";
+import { eventWith } from "../support/event.ts";
+import { keepLines } from "../support/log.ts";
+import { until } from "../support/until.ts";
+
+type Kind = "post" | "commit" | "rollback";
+type Answer = "taken" | "away" | "full";
+
+let directory: string;
+let journal: Journal;
+let fallback: FallbackIngress;
+let lines: ReturnType<typeof keepLines>;
+/** What the ingress was asked, in order: "post e1". */
+let asked: string[];
+/** What it took. */
+let took: string[];
+/** Throws what the ingress is to reject with. */
+let answerOf: (kind: Kind, eventId: string) => Answer;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "pp-"));
+  lines = keepLines();
+  journal = openJournal(directory, 100_000_000, lines.log);
+  asked = [];
+  took = [];
+  answerOf = () => "away";
+  open(journal);
+});
+afterEach(async () => {
+  await fallback.stop();
+  journal.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** Two partitions: what begins with "b" is in the second. */
+function open(over: Journal): void {
+  fallback = createFallback({
+    inner,
+    journal: over,
+    messageIdOf: (eventId) => `msg_${eventId}`,
+    partitions: 2,
+    partitionOf: (eventId) => (eventId.startsWith("b") ? 1 : 0),
+    delayMs: 0,
+    firstCheckMs: 1,
+    log: lines.log,
+    now: Date.now,
+    random: () => 0,
+    maxPauseMs: 1,
+  });
+}
+
+function ask<T>(kind: Kind, eventId: string, taken: T) {
+  asked.push(`${kind} ${eventId}`);
+  const answer = answerOf(kind, eventId);
+  if (answer === "away") return { kind: "unavailable", reason: "away" } as const;
+  if (answer === "taken") took.push(`${kind} ${eventId}`);
+  return answer === "full" ? ({ kind: "full", limit: 1 } as const) : taken;
+}
+
+const inner = {
+  post: async ({ id }) =>
+    ask("post", id, {
+      kind: "accepted",
+      messageId: id,
+      state: "queued",
+      dueAt: 0,
+      duplicate: false,
+      durability: "fsynced",
+    } as const),
+  commit: async (id) => ask("commit", id, { kind: "committed", messageId: id, state: "queued", dueAt: 0 }),
+  rollback: async (id) => ask("rollback", id, { kind: "cancelled", messageId: id, state: "cancelled" }),
+} as Ingress;
+
+const drained = () => lines.waitFor(({ msg }) => msg === "journal drained");
+const linesOf = (msg: string) => lines.lines.filter((line) => line["msg"] === msg).length;
+
+describe("an error that nobody foresaw", () => {
+  test("said to all puts nothing aside, is logged once, and is over when it is over", async () => {
+    await fallback.rollback("rolled-back");
+    await Promise.all(Array.from({ length: 40 }, (_, n) => fallback.post(eventWith(`e${n}`))));
+    answerOf = () => {
+      throw new Error("ERR upstream failure");
+    };
+    asked = [];
+    await until("each was asked 40 times", () => asked.length > 40 * 41, 20_000);
+    expect(journal.stats()).toMatchObject({ depth: 41, rejected: 0 });
+    expect(linesOf("redis failed, what it did not take is journaled")).toBe(1);
+    answerOf = () => "taken";
+    await drained();
+    expect(took).toHaveLength(41);
+    expect(journal.stats()).toMatchObject({ depth: 0, rejected: 0 });
+  });
+
+  test("said to one kind of entry only puts none of them aside", async () => {
+    await fallback.post(eventWith("e1"));
+    answerOf = (kind) => {
+      if (kind === "post") throw new Error("ERR Error compiling script");
+      return "taken";
+    };
+    let n = 0;
+    await until("it failed 40 times, others being taken", async () => {
+      await fallback.rollback(`r${n++}`);
+      return asked.filter((one) => one === "post e1").length > 40;
+    });
+    expect(journal.stats()).toMatchObject({ depth: 1, rejected: 0 });
+  });
+
+  test("met by a direct post or decision sends it to the journal", async () => {
+    answerOf = () => {
+      throw new Error("ERR upstream failure");
+    };
+    expect(await fallback.post(eventWith("e1"))).toMatchObject({ kind: "accepted", durability: "journaled" });
+    expect(await fallback.rollback("e2")).toMatchObject({ kind: "journaled" });
+    answerOf = () => "taken";
+    await drained();
+    expect(took).toEqual(["post e1", "rollback e2"]);
+  });
+});
+
+describe("an entry that fails by itself, others of its kind and partition being taken", () => {
+  const guilty = () => {
+    answerOf = (_, eventId) => {
+      if (eventId === "guilty") throw new Error("WRONGTYPE Operation against a key");
+      return "taken";
+    };
+  };
+
+  test("holds up none of them, and is put aside in the end", async () => {
+    await fallback.post(eventWith("guilty"));
+    await fallback.post(eventWith("e1"));
+    guilty();
+    let n = 0;
+    await until("it is put aside", async () => {
+      await fallback.post(eventWith(`next${n++}`));
+      return journal.stats().rejected === 1;
+    });
+    await drained();
+    expect(took).toContain("post e1");
+    expect(n).toBeGreaterThan(10);
+    expect(linesOf("journal entry put aside, it cannot be taken over")).toBe(1);
+  });
+
+  test("is kept while only another partition takes what it is asked", async () => {
+    await fallback.post(eventWith("guilty"));
+    guilty();
+    let n = 0;
+    await until("it failed 40 times", async () => {
+      await fallback.post(eventWith(`b${n++}`));
+      return asked.filter((one) => one === "post guilty").length > 40;
+    });
+    expect(journal.stats()).toMatchObject({ depth: 1, rejected: 0 });
+  });
+
+  test("as a rollback that is put aside still stops the mail", async () => {
+    await fallback.rollback("guilty");
+    guilty();
+    let n = 0;
+    await until("it is put aside", async () => {
+      await fallback.rollback(`next${n++}`);
+      return journal.stats().rejected === 1;
+    });
+    const reader = openRollbackReader(directory);
+    expect(reader.isRolledBack("guilty")).toBe(true);
+    reader.close();
+  });
+});
