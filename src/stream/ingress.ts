@@ -1,6 +1,7 @@
 /*
  * Posts that arrive in one turn of the event loop travel as one script call per partition.
  * An answer that was lost is asked for again by posting again: the idempotency key finds the first one.
+ * No event fails because of another one in its call.
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
@@ -47,6 +48,11 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
+interface Planned extends Waiting {
+  /** Of the script, for this event. */
+  args: (string | number)[];
+}
+
 interface Queue {
   partition: number;
   waiting: Waiting[];
@@ -69,13 +75,24 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   }
 
   async function send(queue: Queue, batch: Waiting[]): Promise<void> {
-    const { partition } = queue;
     queue.calls += 1;
     queue.underWay += batch.length;
+    await call(
+      queue,
+      batch.flatMap((posted) => plannedOf(posted, queue.partition, options)),
+    );
+    queue.calls -= 1;
+    queue.underWay -= batch.length;
+    flush(queue);
+  }
+
+  /** Never rejects. What fails because of one of its events is sent again one by one, so that only that one fails. */
+  async function call(queue: Queue, batch: readonly Planned[]): Promise<void> {
+    if (batch.length === 0) return;
+    const limits = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
     try {
-      const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
-      for (const posted of batch) addArguments(args, posted, partition, options);
-      const reply = (await enqueue(redis, tagOf(partition), args)) as (string | number)[];
+      const args = [...limits, ...batch.flatMap((planned) => planned.args)];
+      const reply = (await enqueue(redis, tagOf(queue.partition), args)) as (string | number)[];
       const durability = options.durability();
       batch.forEach(({ event, resolve }, i) => {
         const posted = postedOf(reply.slice(i * 4, i * 4 + 4), options.maxBacklog, durability);
@@ -88,11 +105,8 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     } catch (error) {
       // Those behind would only wait as long for the same answer.
       if (error instanceof RedisAway) refuse([...batch, ...queue.waiting.splice(0)], error.message);
-      else for (const { reject } of batch) reject(error);
-    } finally {
-      queue.calls -= 1;
-      queue.underWay -= batch.length;
-      flush(queue);
+      else if (batch.length === 1) batch[0]?.reject(error);
+      else await Promise.all(batch.map((one) => call(queue, [one])));
     }
   }
 
@@ -134,11 +148,20 @@ function refuse(batch: readonly Waiting[], reason: string): void {
   for (const { resolve } of batch) resolve({ kind: "unavailable", reason });
 }
 
-function addArguments(args: (string | number)[], posted: Waiting, partition: number, options: IngressOptions): void {
-  const { event, acceptedAt } = posted;
+/** None, when it cannot be planned: then its post is rejected. */
+function plannedOf(posted: Waiting, partition: number, options: IngressOptions): Planned[] {
+  try {
+    return [{ ...posted, args: argumentsOf(posted, partition, options) }];
+  } catch (error) {
+    posted.reject(error);
+    return [];
+  }
+}
+
+function argumentsOf({ event, acceptedAt }: Waiting, partition: number, options: IngressOptions): (string | number)[] {
   const plan = planOf(event, options.delayMs);
   const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, Date.now() - acceptedAt);
-  args.push(
+  return [
     messageIdOf(event.id, partition),
     event.id,
     plan.bodyHash,
@@ -148,7 +171,7 @@ function addArguments(args: (string | number)[], posted: Waiting, partition: num
     digestOf(event.data.booking.id),
     digestOf(event.data.customer.email),
     plan.json,
-  );
+  ];
 }
 
 function postedOf(reply: (string | number)[], limit: number, durability: Durability): Posted {
