@@ -48,12 +48,21 @@ export function createDrain({ inner, upstream, journal, log, random, maxPauseMs 
   async function run(): Promise<void> {
     const startedAt = performance.now();
     let drained = 0;
-    for (let fruitless = 0; !stopped && journal.stats().depth > 0; ) {
-      const { done, failed } = await pass();
-      drained += done;
-      // What fails is tried again after longer and longer, however much the others get done.
-      fruitless = done > 0 && !failed ? 0 : fruitless + 1;
-      if (journal.stats().depth > 0) await pause(fruitless);
+    let unusable = false;
+    for (let fruitless = 0; !stopped && journal.depth() > 0; ) {
+      try {
+        const { done, failed } = await pass();
+        unusable = false;
+        drained += done;
+        // What fails is tried again after longer and longer, however much the others get done.
+        fruitless = done > 0 && !failed ? 0 : fruitless + 1;
+      } catch (error) {
+        // What was taken over and is still there is taken over once more later, which does no harm.
+        if (!unusable) log.error({ err: error }, "journal cannot be read or shortened, it is tried again");
+        unusable = true;
+        fruitless += 1;
+      }
+      if (journal.depth() > 0) await pause(fruitless);
     }
     failures.clear();
     running = undefined;
@@ -71,22 +80,11 @@ export function createDrain({ inner, upstream, journal, log, random, maxPauseMs 
       const done: KeptEntry[] = [];
       const taken = await takeOver(entries, keptBack, done);
       result.failed ||= taken.has("failed");
-      if (!attempted("be shortened", () => journal.remove(done))) break;
+      if (done.length > 0) journal.remove(done);
       result.done += done.length;
       if (taken.has("away")) break;
     }
     return result;
-  }
-
-  /** False when the disk has no room even for that: they are taken over once more later, which does no harm. */
-  function attempted(what: string, change: () => void): boolean {
-    try {
-      change();
-      return true;
-    } catch (error) {
-      log.error({ err: error }, `journal cannot ${what}`);
-      return false;
-    }
   }
 
   /** Posts that follow each other travel together. */
@@ -150,8 +148,9 @@ export function createDrain({ inner, upstream, journal, log, random, maxPauseMs 
 
   function putAside(entry: KeptEntry, error?: unknown): void {
     const { eventId, kind } = entry;
+    journal.reject(entry);
+    failures.delete(entry.seq);
     log.error({ err: error, eventId, kind }, "journal entry put aside, it cannot be taken over");
-    if (attempted("put an entry aside", () => journal.reject(entry))) failures.delete(entry.seq);
   }
 
   function pause(fruitless: number): Promise<void> {

@@ -99,7 +99,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     return { kind: "journaled", messageId: messageIdOf(eventId) } as const;
   }
 
-  if (journal.stats().depth > 0) drain.start();
+  if (journal.depth() > 0) drain.start();
 
   return {
     post: async (event) =>

@@ -37,6 +37,8 @@ export interface Journal {
   remove(entries: readonly KeptEntry[]): void;
   /** Puts an entry aside that can never be taken over; it stays in the file for a person. */
   reject(entry: KeptEntry): void;
+  /** Entries that are kept, those put aside not counted. */
+  depth(): number;
   stats(): JournalStats;
   close(): void;
 }
@@ -152,6 +154,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       depth -= 1;
       rejected += 1;
     },
+    depth: () => depth,
     stats: () => ({
       depth,
       bytes,

@@ -172,3 +172,26 @@ describe("an entry that fails by itself, others of its kind and partition being 
     reader.close();
   });
 });
+
+test("a journal that cannot be read for a while is said once, and drained when it can", async () => {
+  await fallback.stop();
+  let reads = 0;
+  let readable = true;
+  open({
+    ...journal,
+    oldest(limit, after) {
+      reads += 1;
+      if (!readable) throw Object.assign(new Error("disk I/O error"), { code: "SQLITE_IOERR_READ" });
+      return journal.oldest(limit, after);
+    },
+  });
+  await fallback.post(eventWith("e1"));
+  readable = false;
+  reads = 0;
+  await until("it was read again and again", () => reads > 5);
+  expect(linesOf("journal cannot be read or shortened, it is tried again")).toBe(1);
+  readable = true;
+  answerOf = () => "taken";
+  await drained();
+  expect(took).toEqual(["post e1"]);
+});
