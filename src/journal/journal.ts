@@ -74,10 +74,7 @@ export function journalFile(directory: string): string {
 
 /** @param maxBytes of the entries' texts and overhead */
 export function openJournal(directory: string, maxBytes: number, log: Logger): Journal {
-  const database = openDatabase(
-    { path: journalFile(directory), name: "journal", schema: SCHEMA, probe: "SELECT count(*) FROM entries" },
-    log,
-  );
+  const database = openDatabase({ path: journalFile(directory), name: "journal", schema: SCHEMA }, log);
   const insert = database.prepare("INSERT INTO entries (kind, eventId, bodyHash, json, at) VALUES (?, ?, ?, ?, ?)");
   const byEvent: Statement<KeptEntry, [string]> = database.prepare(
     "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE eventId = ? AND NOT rejected ORDER BY seq",

@@ -111,6 +111,28 @@ describe("the journal", () => {
     expect(readdirSync(directory).some((name) => name.includes(".unreadable-"))).toBe(true);
   });
 
+  test("keeps a file with one damaged page, whichever it is, and begins a new one", async () => {
+    const journal = open();
+    for (let n = 0; n < 50; n++) await journal.append(post(`e${n}`, "x".repeat(1_500)));
+    journal.close();
+    const file = new Database(journalFile(directory));
+    file.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    const { page_size: pageSize } = file.query("PRAGMA page_size").get() as { page_size: number };
+    const { page_count: pages } = file.query("PRAGMA page_count").get() as { page_count: number };
+    file.close(true);
+    const whole = readFileSync(journalFile(directory));
+    for (let page = 0; page < pages; page++) {
+      const damaged = mkdtempSync(join(tmpdir(), "pp-"));
+      writeFileSync(journalFile(damaged), Buffer.from(whole).fill(0xaa, page * pageSize, (page + 1) * pageSize));
+      const lines = keepLines();
+      const again = openJournal(damaged, MIB, lines.log);
+      expect([page, lines.lines.map(({ msg }) => msg)]).toEqual([page, ["journal cannot be read, a new one is begun"]]);
+      expect(await again.append(post("e1"))).toBe(true);
+      again.close();
+      rmSync(damaged, { recursive: true });
+    }
+  });
+
   test("survives kill -9: each entry whose promise resolved is there", async () => {
     const script = `
       import { openJournal } from ${JSON.stringify(join(import.meta.dir, "../../src/journal/journal.ts"))};
