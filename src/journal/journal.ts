@@ -54,6 +54,13 @@ export interface JournalStats {
   rejected: number;
 }
 
+/** For the transaction of this turn. */
+interface Waiting {
+  entry: Entry;
+  resolve: (written: boolean) => void;
+  written: Promise<boolean>;
+}
+
 /** What SQLite needs for an entry beside its texts, about. */
 const ENTRY_OVERHEAD_BYTES = 100;
 
@@ -92,11 +99,14 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   let depth = kept;
   let { rejected, bytes } = sums;
   let full = false;
-  let waiting: { entry: Entry; resolve: (written: boolean) => void; written: Promise<boolean> }[] = [];
+  let waiting: Waiting[] = [];
+  /** The same, by event. */
+  let waitingOf = new Map<string, Waiting[]>();
 
   function flush(): void {
     const batch = waiting;
     waiting = [];
+    waitingOf = new Map();
     let room = maxBytes - bytes;
     const fits = batch.map(({ entry }) => {
       const size = sizeOf(entry);
@@ -129,14 +139,19 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
     append(entry) {
       if (waiting.length === 0) setImmediate(flush);
       const { promise: written, resolve } = Promise.withResolvers<boolean>();
-      waiting.push({ entry, resolve, written });
+      const one = { entry, resolve, written };
+      waiting.push(one);
+      const others = waitingOf.get(entry.eventId);
+      if (others === undefined) waitingOf.set(entry.eventId, [one]);
+      else others.push(one);
       return written;
     },
     find(eventId) {
-      const coming = waiting.filter(({ entry }) => entry.eventId === eventId).map(({ entry }) => entry);
+      const coming = (waitingOf.get(eventId) ?? []).map(({ entry }) => entry);
       return depth === 0 ? coming : [...byEvent.all(eventId), ...coming];
     },
-    written: (entry) => waiting.find((one) => one.entry === entry)?.written ?? Promise.resolve(true),
+    written: (entry) =>
+      waitingOf.get(entry.eventId)?.find((one) => one.entry === entry)?.written ?? Promise.resolve(true),
     oldest: (limit, after = 0) => (depth === 0 ? [] : first.all(after, limit)),
     remove(entries) {
       database.transaction(() => {

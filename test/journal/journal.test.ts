@@ -63,6 +63,23 @@ describe("the journal", () => {
     journal.close();
   });
 
+  test("finds what is still being written as fast among many as among few", async () => {
+    const journal = open(100 * MIB);
+    const findMs = async (waiting: number) => {
+      const written = Array.from({ length: waiting }, (_, n) => journal.append(post(`${waiting}-${n}`)));
+      const startedAt = performance.now();
+      for (let n = 0; n < 2_000; n++) journal.find(`${waiting}-${n}`);
+      const ms = performance.now() - startedAt;
+      await Promise.all(written);
+      journal.remove(journal.oldest(waiting));
+      return ms;
+    };
+    await findMs(2_000);
+    const few = await findMs(2_000);
+    expect(await findMs(40_000)).toBeLessThan(5 * few + 20);
+    journal.close();
+  });
+
   test("takes what fits and refuses the rest; removing makes room again", async () => {
     const journal = open(1_000);
     const taken = await Promise.all(["a", "b", "c"].map((id) => journal.append(post(id, "x".repeat(300)))));
