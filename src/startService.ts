@@ -86,7 +86,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     queues,
     feed: createFeed(() => openRedis(address, "blocking", log), config.PARTITIONS),
     async ready() {
-      if (!journal.stats().full) return undefined;
+      if (journal.hasRoom()) return undefined;
       return writeFault(redis).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
     },
     ingestKeys: config.INGEST_KEYS ?? [keptSecret(config.DATA_DIR, "ingest.key", "ppi_")],

@@ -37,6 +37,8 @@ export interface Journal {
   remove(entries: readonly KeptEntry[]): void;
   /** Puts an entry aside that can never be taken over; it stays in the file for a person. */
   reject(entry: KeptEntry): void;
+  /** Whether it can take an entry, as far as is known. A write that failed is tried again, or who would be sent here? */
+  hasRoom(): boolean;
   /** Entries that are kept, those put aside not counted. */
   depth(): number;
   stats(): JournalStats;
@@ -46,7 +48,7 @@ export interface Journal {
 export interface JournalStats {
   depth: number;
   bytes: number;
-  /** There was no room for the last entry, and nothing was taken out since. */
+  /** The last entry could not be kept, within the limit or on the disk, and nothing has changed since. */
   full: boolean;
   /** Epoch ms; undefined when it is empty. */
   oldestAt: number | undefined;
@@ -99,6 +101,8 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   let depth = kept;
   let { rejected, bytes } = sums;
   let full = false;
+  /** The last write did. */
+  let failed = false;
   let waiting: Waiting[] = [];
   /** The same, by event. */
   let waitingOf = new Map<string, Waiting[]>();
@@ -122,18 +126,23 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   }
 
   function write(entries: readonly Entry[]): boolean {
+    if (entries.length === 0) return true;
     try {
       database.transaction(() => {
         for (const { kind, eventId, bodyHash, json, at } of entries) insert.run(kind, eventId, bodyHash, json, at);
       })();
     } catch (error) {
       log.error({ err: error }, "journal cannot be written"); // the disk is full, or gone
+      failed = true;
       return false;
     }
+    failed = false;
     depth += entries.length;
     bytes += entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
     return true;
   }
+
+  const isFull = () => full || failed || maxBytes === 0;
 
   return {
     append(entry) {
@@ -158,6 +167,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
         for (const { seq } of entries) drop.run(seq);
       })();
       full = false;
+      failed = false;
       depth -= entries.length;
       bytes -= entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
     },
@@ -166,11 +176,22 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       depth -= 1;
       rejected += 1;
     },
+    hasRoom() {
+      if (failed && !full) {
+        try {
+          database.run("PRAGMA user_version = 0"); // a page that is written, whatever it was before
+          failed = false;
+        } catch {
+          // The failure has been logged.
+        }
+      }
+      return !isFull();
+    },
     depth: () => depth,
     stats: () => ({
       depth,
       bytes,
-      full: full || maxBytes === 0,
+      full: isFull(),
       rejected,
       oldestAt: depth === 0 ? undefined : first.get(0, 1)?.at,
     }),

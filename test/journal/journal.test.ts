@@ -90,6 +90,20 @@ describe("the journal", () => {
     journal.close();
   });
 
+  test("has no room while its last write failed, and finds out by itself when it can be written again", async () => {
+    const journal = open();
+    const other = new Database(journalFile(directory));
+    other.run("BEGIN IMMEDIATE");
+    expect(await journal.append(post("e1"))).toBe(false);
+    expect(journal.stats().full).toBe(true);
+    expect(journal.hasRoom()).toBe(false);
+    other.run("ROLLBACK");
+    other.close();
+    expect(journal.hasRoom()).toBe(true);
+    expect(journal.stats().full).toBe(false);
+    journal.close();
+  });
+
   test("puts an entry aside that cannot be taken over, and keeps it in the file", async () => {
     const journal = open();
     await journal.append(post("e1"));
