@@ -4,6 +4,7 @@
  */
 import { Hono } from "hono";
 import { routePath } from "hono/route";
+import { getPath } from "hono/utils/url";
 import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
 import type { DeadLetters, Feed, Messages, Queues } from "../stream/store.ts";
@@ -42,8 +43,11 @@ export interface AppDeps {
   metrics(): Promise<string>;
 }
 
+/** What a path is read as that cannot be decoded: no route begins like this. */
+const MALFORMED = "%";
+
 export function createApp(deps: AppDeps): Hono {
-  const app = new Hono();
+  const app = new Hono({ getPath: pathOf });
   const auth = createAuth(deps.ingestKeys, deps.adminToken);
 
   // The payment path runs no middleware: nothing may be put in front of these.
@@ -62,6 +66,9 @@ export function createApp(deps: AppDeps): Hono {
   homeRoutes(app, deps);
 
   app.notFound((c) => {
+    if (c.req.path === MALFORMED) {
+      return refuse(problem("invalid-request", "The percent-encoding of the path is not valid, or not of UTF-8."));
+    }
     const allowed = ["GET", "POST", "DELETE"].filter((method) => app.router.match(method, c.req.path)[0].length > 0);
     if (allowed.length === 0) return refuse(problem("not-found", "There is no such route; /docs has them all."));
     if (allowed.includes(c.req.method)) return refuse(problem("not-found", "There is nothing here."));
@@ -73,4 +80,16 @@ export function createApp(deps: AppDeps): Hono {
   app.onError((error, c) => refuse(problemOf(error, `${c.req.method} ${routePath(c)}`, deps.log)));
 
   return app;
+}
+
+/** Hono keeps what it cannot decode as it is: `/v1/events/%ff/rollback` would be of the event whose id is "%ff". */
+function pathOf(request: Request): string {
+  if (request.url.includes("%")) {
+    try {
+      decodeURIComponent(new URL(request.url).pathname);
+    } catch {
+      return MALFORMED;
+    }
+  }
+  return getPath(request);
 }

@@ -105,7 +105,7 @@ export const PATHS: ZodOpenApiPathsObject = {
     },
   },
   "/v1/events/{eventId}": {
-    get: read("The message of an event", "messages", READER, replies.messageReply, [404], {
+    get: read("The message of an event", "messages", READER, replies.messageReply, [400, 404], {
       path: eventPath,
     }),
   },
@@ -113,7 +113,7 @@ export const PATHS: ZodOpenApiPathsObject = {
     get: read("List messages", "messages", READER, replies.messagesReply, [400], { query: messagesQuery }),
   },
   "/v1/messages/{id}": {
-    get: read("A message", "messages", READER, replies.messageReply, [404], { path: messageId }),
+    get: read("A message", "messages", READER, replies.messageReply, [400, 404], { path: messageId }),
   },
   "/v1/dead": {
     get: read("List dead letters", "dead letters", ADMIN, replies.deadReply, [400, 403], { query: deadQuery }),

@@ -58,7 +58,7 @@ describe("a message", () => {
     }
   });
 
-  test.each(["msg_none", "%00", "%zz", "%ff", "%20", "x".repeat(129), "%0d%0aSet-Cookie:x", "é"])(
+  test.each(["msg_none", "%00", "%20", "x".repeat(129), "%0d%0aSet-Cookie:x", "é"])(
     "that is not there is 404: %s",
     async (id) => {
       const h = harness();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { asAdmin, asIngest, deadMessage, event, harness, post, problemOf } from "./support.ts";
+import { asAdmin, asIngest, deadMessage, event, harness, message, post, problemOf } from "./support.ts";
 
 const { app, logged } = harness();
 
@@ -45,6 +45,48 @@ describe("a method that the route has not", () => {
   test("does not include HEAD where there is a GET", async () => {
     const response = await app.request("/v1/messages", { method: "HEAD", headers: asIngest });
     expect([response.status, await response.text()]).toEqual([200, ""]);
+  });
+});
+
+describe("a path that cannot be decoded", () => {
+  test.each(["%ff", "%zz", "%", "100%", "a%2", "%c3", "%ED%A0%80", "a%2F%ff"])(
+    "is 400, and nothing is done: %s",
+    async (id) => {
+      const asked: string[] = [];
+      const h = harness();
+      const note = (eventId: string) => asked.push(eventId);
+      h.rollback = (eventId) => ({ kind: "cancelled", messageId: `msg_${note(eventId)}`, state: "cancelled" });
+      h.commit = (eventId) => ({ kind: "cancelled", messageId: `msg_${note(eventId)}` });
+      h.messages.push(deadMessage(id), message({ eventId: id }));
+      for (const [method, path, headers] of [
+        ["POST", `/v1/events/${id}/commit`, asIngest],
+        ["POST", `/v1/events/${id}/rollback?x=%41`, asIngest],
+        ["GET", `/v1/events/${id}`, asIngest],
+        ["GET", `/v1/messages/${id}`, asIngest],
+        ["POST", `/v1/dead/${id}/replay`, asAdmin],
+        ["DELETE", `/v1/dead/${id}`, asAdmin],
+        ["POST", `/v1/queues/${id}/pause`, asAdmin],
+        ["GET", `/nowhere/${id}`, asAdmin],
+      ] as const) {
+        const response = await h.app.request(path, { method, headers });
+        expect([path, response.status]).toEqual([path, 400]);
+        expect(await problemOf(response)).toMatchObject({ type: "urn:postpaid:problem:invalid-request" });
+      }
+      expect([asked, h.replays, h.messages.length]).toEqual([[], [], 2]);
+      const whole = await h.app.request(`/v1/events/${encodeURIComponent(id)}/rollback`, {
+        method: "POST",
+        headers: asIngest,
+      });
+      expect([whole.status, asked]).toEqual([200, [id]]);
+    },
+  );
+
+  test("is 400 from a real server, too", async () => {
+    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: app.fetch });
+    const response = await fetch(`${server.url}v1/events/%ff/rollback`, { method: "POST", headers: asIngest });
+    expect(response.status).toBe(400);
+    await problemOf(response);
+    await server.stop(true);
   });
 });
 
