@@ -1,11 +1,13 @@
 /*
  * Takes the journal over into the ingress that is back: one loop, while there is something to take over.
  *   - Each pass goes once through the journal, an event's own entries in order. What cannot go now keeps back its own
- *     event alone: what is behind it may be the rollback that makes room.
+ *     event, a full backlog all posts of its partition, a partition that is away what is its own: the rest goes on, and
+ *     behind a post that finds no room may be the rollback that makes some.
  *   - What the ingress says to all of them is nobody's fault, and tried again for as long as it says so. Put aside is
  *     only what cannot be read, and what failed MAX_FAILURES times while others of its kind and partition got through.
  *   - Taking over is idempotent, so an entry that was taken over twice, or had got through before, does no harm.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
@@ -15,6 +17,9 @@ import type { Upstream } from "./upstream.ts";
 export interface DrainOptions {
   inner: Ingress;
   upstream: Upstream;
+  /** Of the inner ingress. */
+  partitions: number;
+  partitionOf: (eventId: string) => number;
   journal: Journal;
   log: Logger;
   /** Jitter, in [0, 1). */
@@ -38,7 +43,22 @@ const MAX_FAILURES = 20;
 
 type Taken = "done" | "full" | "away" | "failed";
 
-export function createDrain({ inner, upstream, journal, log, random, maxPauseMs = MAX_PAUSE_MS }: DrainOptions): Drain {
+/** What one pass has done and met so far. */
+interface Pass {
+  done: number;
+  failed: boolean;
+  /** Events of which something could not go. */
+  keptBack: Set<string>;
+  /** Partitions that are away, or answer with nothing but errors. */
+  shut: Set<number>;
+  /** Partitions whose backlog has no room for a post; a rollback may make some. */
+  full: Set<number>;
+  /** By partition: errors since it took something. */
+  errors: Map<number, number>;
+}
+
+export function createDrain(options: DrainOptions): Drain {
+  const { inner, upstream, partitions, partitionOf, journal, log, random, maxPauseMs = MAX_PAUSE_MS } = options;
   let stopped = false;
   let running: Promise<void> | undefined;
   let endPause: (() => void) | undefined;
@@ -70,45 +90,68 @@ export function createDrain({ inner, upstream, journal, log, random, maxPauseMs 
   }
 
   async function pass(): Promise<{ done: number; failed: boolean }> {
-    const keptBack = new Set<string>();
-    const result = { done: 0, failed: false };
-    for (let after = 0; !stopped; ) {
+    const now: Pass = {
+      done: 0,
+      failed: false,
+      keptBack: new Set(),
+      shut: new Set(),
+      full: new Set(),
+      errors: new Map(),
+    };
+    for (let after = 0; !stopped && now.shut.size < partitions; ) {
       const entries = journal.oldest(BATCH, after);
       const last = entries.at(-1);
       if (last === undefined) break;
       after = last.seq;
-      const done: KeptEntry[] = [];
-      const taken = await takeOver(entries, keptBack, done);
-      result.failed ||= taken.has("failed");
+      const done = await takeOver(entries, now);
       if (done.length > 0) journal.remove(done);
-      result.done += done.length;
-      if (taken.has("away")) break;
+      now.done += done.length;
+      await turn(); // a request's, when there is nothing here to wait for
     }
-    return result;
+    return now;
   }
 
   /** Posts that follow each other travel together. */
-  async function takeOver(
-    entries: readonly KeptEntry[],
-    keptBack: Set<string>,
-    done: KeptEntry[],
-  ): Promise<ReadonlySet<Taken>> {
-    const seen = new Set<Taken>();
-    for (let i = 0; i < entries.length && !seen.has("away"); ) {
+  async function takeOver(entries: readonly KeptEntry[], now: Pass): Promise<KeptEntry[]> {
+    const done: KeptEntry[] = [];
+    for (let i = 0; i < entries.length; ) {
       const run = [entries[i] as KeptEntry];
       while (run[0]?.kind === "post" && entries[i + run.length]?.kind === "post") {
         run.push(entries[i + run.length] as KeptEntry);
       }
       i += run.length;
-      const free = run.filter(({ eventId }) => !keptBack.has(eventId));
+      const free = run.filter((entry) => mayGo(entry, now));
       const taken = await Promise.all(free.map(takeOverOne));
-      for (const [n, entry] of free.entries()) {
-        if (taken[n] === "done") done.push(entry);
-        else keptBack.add(entry.eventId);
-        seen.add(taken[n] as Taken);
-      }
+      for (const [n, entry] of free.entries()) if (settled(entry, taken[n] as Taken, now)) done.push(entry);
     }
-    return seen;
+    return done;
+  }
+
+  function mayGo({ eventId, kind }: KeptEntry, { keptBack, shut, full }: Pass): boolean {
+    const partition = partitionOf(eventId);
+    if (shut.has(partition) || keptBack.has(eventId)) return false;
+    if (kind !== "post" || !full.has(partition)) return true;
+    keptBack.add(eventId);
+    return false;
+  }
+
+  /** Whether it is taken over; else its event, and maybe more, is kept back for the rest of this pass. */
+  function settled({ eventId }: KeptEntry, taken: Taken, now: Pass): boolean {
+    const partition = partitionOf(eventId);
+    if (taken === "done") {
+      now.errors.delete(partition);
+      return true;
+    }
+    now.keptBack.add(eventId);
+    if (taken === "away") now.shut.add(partition);
+    if (taken === "full") now.full.add(partition);
+    if (taken === "failed") {
+      now.failed = true;
+      const inARow = (now.errors.get(partition) ?? 0) + 1;
+      now.errors.set(partition, inARow);
+      if (inARow >= BATCH) now.shut.add(partition);
+    }
+    return false;
   }
 
   async function takeOverOne(entry: KeptEntry): Promise<Taken> {

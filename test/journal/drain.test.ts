@@ -195,3 +195,38 @@ test("a journal that cannot be read for a while is said once, and drained when i
   await drained();
   expect(took).toEqual(["post e1"]);
 });
+
+describe("what cannot go now keeps back no more than it must", () => {
+  test("a partition that is away: the entries of the other one go on, and its new posts go straight through", async () => {
+    await fallback.rollback("bad");
+    for (let n = 0; n < 20; n++) await fallback.post(eventWith(`e${n}`));
+    answerOf = (_, eventId) => (eventId.startsWith("b") ? "away" : "taken");
+    await until("the other's are taken", () => journal.stats().depth === 1);
+    expect(took).toHaveLength(20);
+    expect(await fallback.post(eventWith("new"))).toMatchObject({ durability: "fsynced" });
+    expect(await fallback.post(eventWith("b1"))).toMatchObject({ durability: "journaled" });
+    answerOf = () => "taken";
+    await drained();
+    expect(took.slice(-2)).toEqual(["rollback bad", "post b1"]);
+  });
+
+  test("a full backlog: the rollback that makes room is reached, however many posts are before it", async () => {
+    await Promise.all(Array.from({ length: 1_200 }, (_, n) => fallback.post(eventWith(`e${n}`, { hold: true }))));
+    await fallback.commit("e1100");
+    await fallback.rollback("older");
+    answerOf = (kind) => (kind === "post" && !took.includes("rollback older") ? "full" : "taken");
+    await drained();
+    expect(took[0]).toBe("rollback older");
+    expect(took).toHaveLength(1_202);
+    expect(took.indexOf("commit e1100")).toBeGreaterThan(took.indexOf("post e1100"));
+  });
+
+  test("a partition that is away is asked by one batch in a pass, not by all that is kept for it", async () => {
+    await Promise.all(Array.from({ length: 1_200 }, (_, n) => fallback.post(eventWith(`b${n}`))));
+    await fallback.post(eventWith("e1"));
+    asked = [];
+    answerOf = (_, eventId) => (eventId.startsWith("b") ? "away" : "taken");
+    await until("the other's is taken", () => took.includes("post e1"));
+    expect(asked).not.toContain("post b1199");
+  });
+});
