@@ -11,6 +11,12 @@ export interface DatabaseFile {
   schema: string;
 }
 
+/**
+ * The worker reads the file meanwhile, and who opens or closes it has it for a moment. Without this a write that falls
+ * into that moment fails.
+ */
+export const BUSY_TIMEOUT = "PRAGMA busy_timeout = 250";
+
 const DAMAGED = /^SQLITE_(?:NOTADB|CORRUPT)/;
 
 /** Throws what is no damage, a full disk say: the file is good, and must not be left for it. */
@@ -32,6 +38,7 @@ export function openDatabase(file: DatabaseFile, log: Logger): Database {
 function open({ path, schema }: DatabaseFile): Database {
   const database = new Database(path, { create: true, strict: true });
   try {
+    database.run(BUSY_TIMEOUT);
     database.run(schema);
     // Reads every page: a query may be answered from an index, and not see a damaged page of the table.
     const { quick_check: found } = database.query("PRAGMA quick_check(1)").get() as { quick_check: string };

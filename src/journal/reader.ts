@@ -1,6 +1,7 @@
 /* The worker's view of the service's journal: a rollback that waits there wins already. */
 import { Database, type Statement } from "bun:sqlite";
 import { existsSync } from "node:fs";
+import { BUSY_TIMEOUT } from "./database.ts";
 import { journalFile } from "./journal.ts";
 
 export interface RollbackReader {
@@ -21,6 +22,7 @@ export function openRollbackReader(directory: string): RollbackReader {
     if (open !== undefined || !existsSync(file)) return open;
     const database = new Database(file, { readonly: true });
     try {
+      database.run(BUSY_TIMEOUT);
       const statement: Statement<unknown, [string]> = database.prepare(
         "SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? LIMIT 1",
       );

@@ -90,6 +90,22 @@ describe("the journal", () => {
     journal.close();
   });
 
+  test("waits for another process that has the file for a moment", async () => {
+    const journal = open();
+    const holder = `
+      const { Database } = require("bun:sqlite");
+      const database = new Database(process.argv[1]);
+      database.run("BEGIN IMMEDIATE");
+      console.log("locked");
+      Bun.sleepSync(50);
+      database.run("COMMIT");`;
+    const child = Bun.spawn([process.execPath, "-e", holder, journalFile(directory)], { stdout: "pipe" });
+    await child.stdout.getReader().read();
+    expect(await journal.append(post("e1"))).toBe(true);
+    expect(await child.exited).toBe(0);
+    journal.close();
+  });
+
   test("has no room while its last write failed, and finds out by itself when it can be written again", async () => {
     const journal = open();
     const other = new Database(journalFile(directory));
