@@ -48,7 +48,12 @@ async function ask(path: string, body?: unknown): Promise<Record<string, string>
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
       const answer = (await response.json()) as Record<string, string>;
-      if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}`);
+      if (!response.ok) {
+        const log = service.lines.filter(({ level }) => Number(level) >= 40).slice(-10);
+        throw new Error(
+          `${path}: ${response.status} ${JSON.stringify(answer)}\n${log.map((one) => JSON.stringify(one)).join("\n")}`,
+        );
+      }
       if (body !== undefined) timesMs.push(performance.now() - startedAt);
       return answer;
     } catch (error) {
