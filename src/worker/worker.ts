@@ -130,7 +130,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       for (const { connection } of blocking) connection.disconnect();
       // A loop may hang in a call to a Redis that does not answer: nothing here waits for that.
       const quiet = Promise.all([taker.stop(), ...blocking.map(({ waker }) => waker.stop())]);
-      const idle = quiet.then(() => taker.idle());
+      // With nothing in flight, and no Redis to take anything from, there is nothing to wait for.
+      const isIdle = taker.inFlight.size === 0 && redis.status !== "ready";
+      const idle = isIdle ? Promise.resolve() : quiet.then(() => taker.idle());
       circuit.stop();
       await Promise.race([idle, Bun.sleep(deadlineMs)]);
       stopping.abort();
