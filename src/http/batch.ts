@@ -16,7 +16,7 @@ export const MAX_BATCH_EVENTS = 1000;
 
 const NDJSON = /^application\/(?:x-)?ndjson *(?:;|$)/i;
 
-const [TAB, LF, CR, SPACE] = [9, 10, 13, 32];
+const [TAB, LF, CR, SPACE, OPEN_BRACKET] = [9, 10, 13, 32, 91];
 
 const ROUTE = "/v1/events/batch";
 
@@ -56,7 +56,8 @@ function isSpace(byte: number | undefined): boolean {
 const lenient = new TextDecoder();
 
 function beginsWithBracket(bytes: Uint8Array): boolean {
-  return /^\s*\[/.test(lenient.decode(bytes));
+  const bracket = bytes.indexOf(OPEN_BRACKET);
+  return bracket !== -1 && lenient.decode(bytes.subarray(0, bracket)).trim() === "";
 }
 
 function readArray(bytes: Uint8Array): Read<Read<unknown>[]> {
