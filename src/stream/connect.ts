@@ -67,7 +67,7 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   return name === undefined ? undefined : { kind: "sentinel", name, ...address };
 }
 
-/** Its path is empty, or a database from 0 to 999: Redis has 16 unless it was told to have more. */
+/** Its credentials can be decoded, and its path is empty or a database from 0 to 999: Redis has 16 unless told otherwise. */
 function isReadable(text: string): boolean {
   try {
     const { username, password, pathname } = new URL(text);

@@ -24,10 +24,9 @@ interface Step {
 /** Throws BadCursor when the position is not one of its own. "" is the beginning. */
 export type Source = (tag: string, position: string, count: number) => Promise<Step>;
 
-/** What a step reads grows with each, since what is wanted may be rare. */
-const FIRST_SCAN = 50;
-/** An entry of the feed may have a hundred transitions. */
-const MAX_SCAN = 100;
+/** Entries that a step reads: one of the feed may have a hundred transitions. */
+const SCAN = 100;
+/** Chunks that a step reads, at most: they grow with each, since what is wanted may be rare. */
 const MAX_CHUNKS = 16;
 
 export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQuery): Source {
@@ -137,12 +136,9 @@ function inStream(
   keyOf: (tag: string) => string,
   findsIn: (entryId: string, fields: string[]) => Found[],
 ): Source {
-  let scan = FIRST_SCAN;
   return async (tag, position, count) => {
     const [, from = "+", skipped = "0"] = parsed(position, /^(\d{1,16}-\d{1,16}) (\d{1,9})$/);
-    const wanted = scan;
-    scan = Math.min(scan * 2, MAX_SCAN);
-    const entries = await redis.xrevrange(keyOf(tag), from, "-", "COUNT", wanted);
+    const entries = await redis.xrevrange(keyOf(tag), from, "-", "COUNT", SCAN);
     const found: Found[] = [];
     for (const [entryId, fields] of entries) {
       const begin = entryId === from ? Number(skipped) : 0;
@@ -152,7 +148,7 @@ function inStream(
     }
     const last = entries.at(-1)?.[0];
     // Its finds are all handed out: the next page begins behind them.
-    const next = entries.length === wanted && last !== undefined ? `${last} 999999999` : undefined;
+    const next = entries.length === SCAN && last !== undefined ? `${last} 999999999` : undefined;
     return { found, next };
   };
 }
