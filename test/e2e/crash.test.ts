@@ -5,7 +5,7 @@ import Redis from "ioredis";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
-import { makeDataDir, startService, type TestService } from "../support/service.ts";
+import { isAlive, makeDataDir, startService, type TestService } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
 const cleanups = cleanUpAfterEach();
@@ -48,15 +48,6 @@ async function shown(service: TestService, id: string): Promise<Shown> {
 async function inState(service: TestService, id: string, state: string): Promise<Shown> {
   await until(`${id} is ${state}`, async () => (await shown(service, id)).state === state, 20_000);
   return shown(service, id);
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function pidsOf(service: TestService): Promise<{ worker: number; redis: number }> {
@@ -109,9 +100,9 @@ describe("kill -9 of the service while a message is being sent", () => {
   test("neither the worker nor the embedded Redis runs on", async () => {
     const service = await serviceOn(dataDir(), {});
     const { worker, redis } = await pidsOf(service);
-    expect([alive(worker), alive(redis)]).toEqual([true, true]);
+    expect([isAlive(worker), isAlive(redis)]).toEqual([true, true]);
     await service.kill();
-    await until("both have ended", () => !alive(worker) && !alive(redis));
+    await until("both have ended", () => !isAlive(worker) && !isAlive(redis));
   });
 });
 
@@ -125,7 +116,7 @@ describe("kill -9 of the worker", () => {
     for (let n = 0; n < 500; n++) {
       if (n % 100 === 50) {
         const worker = await until("a worker runs", () =>
-          service.lines.map(({ pid }) => Number(pid)).findLast((pid) => pid > 0 && alive(pid)),
+          service.lines.map(({ pid }) => Number(pid)).findLast((pid) => pid > 0 && isAlive(pid)),
         );
         process.kill(worker, "SIGKILL");
       }

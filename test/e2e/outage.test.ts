@@ -2,38 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
-import { startRedis, type TestRedis } from "../support/redis.ts";
-import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
-import { INGEST_KEY, makeDataDir, startService, type TestService } from "../support/service.ts";
+import type { FakeRelay, RelayScript } from "../support/relay.ts";
+import { INGEST_KEY, type TestService } from "../support/service.ts";
+import { type Surroundings, serviceOn as startOn, setUp as surroundings } from "../support/surroundings.ts";
 import { until } from "../support/until.ts";
 
 const cleanups = cleanUpAfterEach();
 
-interface Setup {
-  redis: TestRedis;
-  relay: FakeRelay;
-  directory: string;
-  env: Record<string, string>;
-}
-
-async function setUp(script: RelayScript = {}): Promise<Setup> {
-  const redis = await startRedis();
-  const relay = await startRelay(script);
-  const { path, remove } = makeDataDir();
-  cleanups.push(
-    remove,
-    () => relay.stop(),
-    () => redis.stop(),
-  );
-  const env = { REDIS_URL: `unix:${redis.address.path}`, SMTP_URL: relay.url, DELAY_MS: "0" };
-  return { redis, relay, directory: path, env };
-}
-
-async function serviceOn({ directory, env }: Setup): Promise<TestService> {
-  const service = await startService(directory, env);
-  cleanups.push(() => service.stop());
-  return service;
-}
+const setUp = (script?: RelayScript) => surroundings(cleanups, script);
+const serviceOn = (on: Surroundings) => startOn(cleanups, on);
 
 async function decide(service: TestService, eventId: string, verb: "commit" | "rollback") {
   const response = await fetch(new URL(`/v1/events/${eventId}/${verb}`, service.url), {

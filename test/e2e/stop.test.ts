@@ -2,39 +2,16 @@
 import { describe, expect, test } from "bun:test";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
-import { startRedis, type TestRedis } from "../support/redis.ts";
-import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
-import { makeDataDir, startService, type TestService } from "../support/service.ts";
+import type { RelayScript } from "../support/relay.ts";
+import { isAlive, makeDataDir, type TestService } from "../support/service.ts";
+import { serviceOn, setUp } from "../support/surroundings.ts";
 import { until } from "../support/until.ts";
 
 const cleanups = cleanUpAfterEach();
 
-interface Whole {
-  redis: TestRedis;
-  relay: FakeRelay;
-  /** On the same folder each time. */
-  start(): Promise<TestService>;
-}
-
-async function whole(script: RelayScript): Promise<Whole> {
-  const redis = await startRedis();
-  const relay = await startRelay(script);
-  const { path, remove } = makeDataDir();
-  cleanups.push(
-    remove,
-    () => relay.stop(),
-    () => redis.stop(),
-  );
-  const env = { REDIS_URL: `unix:${redis.address.path}`, SMTP_URL: relay.url, DELAY_MS: "0", RETRY_DELAYS: "1ms" };
-  return {
-    redis,
-    relay,
-    async start() {
-      const service = await startService(path, env);
-      cleanups.push(() => service.stop());
-      return service;
-    },
-  };
+async function whole(script: RelayScript) {
+  const on = await setUp(cleanups, script);
+  return { ...on, start: () => serviceOn(cleanups, on, { RETRY_DELAYS: "1ms" }) };
 }
 
 async function workerOf(service: TestService): Promise<number> {
@@ -135,12 +112,3 @@ test("with nothing under way and Redis gone it does not wait for mails", async (
   expect(await service.stop()).toBe(0);
   expect(performance.now() - askedAt).toBeLessThan(6_000);
 }, 30_000);
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}

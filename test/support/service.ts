@@ -30,6 +30,15 @@ export function makeDataDir(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Resolves when the service has said that it listens. */
 export async function startService(dataDir: string, env: Record<string, string> = {}): Promise<TestService> {
   const child = Bun.spawn([process.execPath, MAIN, "start"], {
