@@ -24,10 +24,13 @@ export interface LogFile extends DestinationStream {
 }
 
 interface Chunk {
-  text: string;
+  buffer: Buffer;
+  /** Of it that are written on. */
   bytes: number;
   lines: number;
 }
+
+const NEWLINE = Buffer.from("\n");
 
 /**
  * A descriptor that does not block, for a pipe, a terminal or another device; undefined for what has none. A file has
@@ -54,6 +57,8 @@ export function openDestination(dest: number | string): LogFile {
   const nonBlocking = openNonBlocking(fd);
   const maxWriteBytes = fstatSync(fd).isFile() ? MAX_FILE_WRITE_BYTES : MAX_WRITE_BYTES;
   const waiting: Chunk[] = [];
+  /** Of a chunk that has been written. */
+  let spare: Buffer | undefined;
   const whenIdle: (() => void)[] = [];
   let waitingBytes = 0;
   let writingSince: number | undefined;
@@ -63,6 +68,18 @@ export function openDestination(dest: number | string): LogFile {
   let torn = false;
   let lost = 0;
   let closed = false;
+
+  /** The last one that waits, where it has room for so many bytes, else a new one. */
+  function chunkFor(bytes: number): Chunk {
+    const last = waiting.at(-1);
+    if (last !== undefined && last.bytes + bytes <= last.buffer.length) return last;
+    let buffer = bytes > maxWriteBytes ? undefined : spare;
+    if (buffer !== undefined) spare = undefined;
+    buffer ??= Buffer.allocUnsafeSlow(Math.max(bytes, maxWriteBytes));
+    const chunk = { buffer, bytes: 0, lines: 0 };
+    waiting.push(chunk);
+    return chunk;
+  }
 
   function next(): { chunk: Chunk; data: Buffer } | undefined {
     if (closed) return undefined;
@@ -75,7 +92,8 @@ export function openDestination(dest: number | string): LogFile {
     if (chunk === undefined) return undefined;
     waitingBytes -= chunk.bytes;
     // The line that a failure cut short is ended, so that the next one can be read.
-    return { chunk, data: Buffer.from(torn ? `\n${chunk.text}` : chunk.text) };
+    const data = chunk.buffer.subarray(0, chunk.bytes);
+    return { chunk, data: torn ? Buffer.concat([NEWLINE, data]) : data };
   }
 
   /** False: not now, try again later. */
@@ -91,12 +109,17 @@ export function openDestination(dest: number | string): LogFile {
       return true;
     }
     torn = written < data.length;
-    if (torn) rest = { chunk, data: data.subarray(written) };
-    else if (lost > 0) {
+    if (torn) {
+      rest = { chunk, data: data.subarray(written) };
+      return true;
+    }
+    if (chunk.buffer.length === maxWriteBytes) spare = chunk.buffer;
+    if (lost > 0) {
       const text = `${JSON.stringify({ level: 50, time: Date.now(), lost, msg: "log lines were lost" })}\n`;
       // Lost as well, it would be counted among them.
-      waiting.unshift({ text, bytes: Buffer.byteLength(text), lines: lost });
-      waitingBytes += Buffer.byteLength(text);
+      const buffer = Buffer.from(text);
+      waiting.unshift({ buffer, bytes: buffer.length, lines: lost });
+      waitingBytes += buffer.length;
       lost = 0;
     }
     return true;
@@ -143,15 +166,11 @@ export function openDestination(dest: number | string): LogFile {
     write(line) {
       if (closed) return;
       const bytes = Buffer.byteLength(line);
-      const last = waiting.at(-1);
       if (waitingBytes + bytes > MAX_WAITING_BYTES) lost += 1;
-      else if (last !== undefined && last.bytes + bytes <= maxWriteBytes) {
-        last.text += line;
-        last.bytes += bytes;
-        last.lines += 1;
-        waitingBytes += bytes;
-      } else {
-        waiting.push({ text: line, bytes, lines: 1 });
+      else {
+        const chunk = chunkFor(bytes);
+        chunk.bytes += chunk.buffer.write(line, chunk.bytes);
+        chunk.lines += 1;
         waitingBytes += bytes;
       }
       schedule();
