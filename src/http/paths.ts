@@ -28,7 +28,7 @@ const PRODUCER = [{ ingestKey: [] }, { signature: [] }];
 const READER = [{ ingestKey: [] }, { adminToken: [] }];
 const ADMIN = [{ adminToken: [] }];
 
-const messageId = z.object({ id: z.string().meta({ example: "msg_01jd8x2v5m7k9q3r6t8w0y2z4a00" }) });
+const messageId = z.object({ id: z.string().meta({ example: "msg_5c0e4f1a9d27b83e6610f4c2d900" }) });
 const eventPath = z.object({ eventId: z.string().meta({ example: "evt_7Q2" }) });
 const queueName = z.object({ name: z.enum(PRIORITIES) });
 

@@ -6,7 +6,7 @@ import { PROBLEM_KINDS, typeOf } from "./problem.ts";
 const instant = z.iso
   .datetime()
   .meta({ description: "ISO 8601, UTC, with milliseconds", example: "2026-11-24T09:30:10.000Z" });
-const messageId = z.string().meta({ example: "msg_01jd8x2v5m7k9q3r6t8w0y2z4a00" });
+const messageId = z.string().meta({ example: "msg_5c0e4f1a9d27b83e6610f4c2d900" });
 const eventId = z.string().meta({ example: "evt_7Q2" });
 const state = z.enum(STATES).meta({ id: "State" });
 const priority = z.enum(PRIORITIES).meta({ id: "Priority" });

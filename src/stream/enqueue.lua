@@ -1,8 +1,8 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
-  then 9 for each event: message id, event id, body hash, rank, delay ms, first check-back ms (-1: not held),
-    digest of the booking, of the recipient, event JSON
-  Returns 4 for each event: 'new' | 'duplicate' | 'conflict' | 'full', message id, state, due (epoch ms).
+  then 2 for each event: a line of message id, rank, delay ms, first check-back ms (-1: not held), body hash,
+    digest of the booking|of the recipient, event id; the event, JSON
+  Returns a line for each event: 'new' | 'duplicate' | 'conflict' | 'full', message id, state, due (epoch ms).
   Fence: the body hash and the dedup window in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
   While its mail is owed an event makes no other message, however long ago it was posted.
@@ -15,8 +15,7 @@ for _, queue in pairs(QUEUE) do room = room - redis.call('XLEN', queue) end
 
 local result = {}
 local function answer(word, id, state, due)
-  local n = #result
-  result[n + 1], result[n + 2], result[n + 3], result[n + 4] = word, id, state, due
+  result[#result + 1] = word .. ' ' .. id .. ' ' .. state .. ' ' .. due
 end
 
 local function put(fields, name, value)
@@ -47,9 +46,10 @@ end
 
 local ENDED = { sent = true, bounced = true, cancelled = true }
 
-for i = 4, #ARGV, 9 do
-  local first, event_id, hash, rank = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local delay, check = tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
+for i = 4, #ARGV, 2 do
+  local first, rank, delay, check, hash, digests, event_id =
+    string.match(ARGV[i], '^(%S+) (%d) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  delay, check = tonumber(delay), tonumber(check)
   -- EXISTS is a third of the price, and most are new.
   local m = redis.call('EXISTS', MESSAGE .. first) == 1 and redis.call('HMGET', MESSAGE .. first, 'c', 'v', 'g', 's', 'd') or {}
   local rolled_back = m[1] == '-'
@@ -69,8 +69,8 @@ for i = 4, #ARGV, 9 do
     local held = check >= 0
     due = due_in(held and check or delay)
     state = held and 'held' or delay > 0 and 'scheduled' or 'queued'
-    posted[#posted + 1] = id .. '|' .. ARGV[i + 6] .. '|' .. ARGV[i + 7]
-    local fields = { 'p', rank, 'd', due, 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 8] }
+    posted[#posted + 1] = id .. '|' .. digests
+    local fields = { 'p', rank, 'd', due, 'i', event_id, 'c', hash, 'v', window_end, 'e', ARGV[i + 1] }
     if held then put(fields, 'h', delay) end
     if rolled_back then
       -- It goes nowhere.
@@ -91,4 +91,4 @@ for i = 4, #ARGV, 9 do
   end
 end
 finish()
-return result
+return table.concat(result, '\n')

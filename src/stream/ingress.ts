@@ -50,7 +50,7 @@ interface Waiting {
 
 interface Planned extends Waiting {
   /** Of the script, for this event. */
-  args: (string | number)[];
+  args: [plan: string, json: string];
 }
 
 interface Queue {
@@ -92,15 +92,16 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     const limits = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
     try {
       const args = [...limits, ...batch.flatMap((planned) => planned.args)];
-      const reply = (await enqueue(redis, tagOf(queue.partition), args)) as (string | number)[];
+      const reply = (await enqueue(redis, tagOf(queue.partition), args)) as string;
+      const lines = reply.split("\n");
       const durability = options.durability();
-      batch.forEach(({ event, resolve }, i) => {
-        const posted = postedOf(reply.slice(i * 4, i * 4 + 4), options.maxBacklog, durability);
-        if (posted.kind === "accepted" && !posted.duplicate) {
-          const { messageId, state, dueAt } = posted;
-          options.log.info({ eventId: event.id, messageId, dueAt }, `message ${state}`);
-        }
-        resolve(posted);
+      const answers = lines.map((line) => postedOf(line, options.maxBacklog, durability));
+      batch.forEach(({ resolve }, i) => {
+        resolve(answers[i] as Posted);
+      });
+      // Neither the answers nor the next call wait for the log.
+      setImmediate(() => {
+        for (const [i, { event }] of batch.entries()) logNew(event.id, answers[i] as Posted);
       });
     } catch (error) {
       // Those behind would only wait as long for the same answer.
@@ -108,6 +109,12 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       else if (batch.length === 1) batch[0]?.reject(error);
       else await Promise.all(batch.map((one) => call(queue, [one])));
     }
+  }
+
+  function logNew(eventId: string, posted: Posted): void {
+    if (posted.kind !== "accepted" || posted.duplicate) return;
+    const { messageId, state, dueAt } = posted;
+    options.log.info({ eventId, messageId, dueAt }, `message ${state}`);
   }
 
   return {
@@ -158,24 +165,23 @@ function plannedOf(posted: Waiting, partition: number, options: IngressOptions):
   }
 }
 
-function argumentsOf({ event, acceptedAt }: Waiting, partition: number, options: IngressOptions): (string | number)[] {
+function argumentsOf({ event, acceptedAt }: Waiting, partition: number, options: IngressOptions): Planned["args"] {
   const plan = planOf(event, options.delayMs);
   const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, Date.now() - acceptedAt);
-  return [
+  const line = [
     messageIdOf(event.id, partition),
-    event.id,
-    plan.bodyHash,
     plan.rank,
     plan.held ? plan.delayMs : Math.max(0, plan.delayMs - elapsedMs),
     plan.held ? options.firstCheckMs : -1,
-    digestOf(event.data.booking.id),
-    digestOf(event.data.customer.email),
-    plan.json,
+    plan.bodyHash,
+    `${digestOf(event.data.booking.id)}|${digestOf(event.data.customer.email)}`,
+    event.id,
   ];
+  return [line.join(" "), plan.json];
 }
 
-function postedOf(reply: (string | number)[], limit: number, durability: Durability): Posted {
-  const [word, messageId, state, dueAt] = reply as [string, string, State, string | number];
+function postedOf(line: string, limit: number, durability: Durability): Posted {
+  const [word, messageId, state, dueAt] = line.split(" ") as [string, string, State, string];
   if (word === "full") return { kind: "full", limit };
   if (word === "conflict") return { kind: "conflict", messageId };
   return { kind: "accepted", messageId, state, dueAt: Number(dueAt), duplicate: word === "duplicate", durability };
