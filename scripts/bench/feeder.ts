@@ -4,12 +4,11 @@ import { connect } from "../../src/stream/connect.ts";
 import { createIngress } from "../../src/stream/ingress.ts";
 import { answerParent } from "./child.ts";
 import { benchEvent, withInFlight } from "./measure.ts";
-import { pace } from "./poster.ts";
 
 export interface Feed {
   count: number;
-  /** Undefined: as fast as it goes. */
-  perSecond?: number;
+  /** When they are due: the first one `afterMs` from now, the others at this pace. Undefined: at once. */
+  due?: { afterMs: number; perSecond: number };
 }
 
 const redis = connect({ kind: "unix", path: process.argv[2] ?? "" }, "ingress");
@@ -28,12 +27,12 @@ const ingress = createIngress(redis, {
 
 let fed = 0;
 
-async function feed(): Promise<void> {
-  const posted = await ingress.post(benchEvent(`feed-${fed++}`));
-  if (posted.kind !== "accepted") throw new Error(`not accepted: ${JSON.stringify(posted)}`);
-}
-
-answerParent<Feed>("ready", async ({ count, perSecond }) => {
-  if (perSecond === undefined) await withInFlight(count, 200, feed);
-  else await pace(perSecond, count / perSecond, feed);
+answerParent<Feed>("ready", async ({ count, due }) => {
+  const startedAt = performance.now();
+  await withInFlight(count, 200, async (i) => {
+    const dueMs = due === undefined ? 0 : due.afterMs + (i * 1000) / due.perSecond;
+    const delayMs = Math.max(0, Math.round(startedAt + dueMs - performance.now()));
+    const posted = await ingress.post(benchEvent(`feed-${fed++}`, delayMs));
+    if (posted.kind !== "accepted") throw new Error(`not accepted: ${JSON.stringify(posted)}`);
+  });
 });

@@ -2,7 +2,7 @@
  * A post over HTTP, 200 a second, while mail is sent, against the same while none is sent. Phases of both
  * take turns. The posts that are timed are due much later, so that they send no mail themselves.
  *   flat out   a backlog was laid up while the queue was paused; the busy phase is the queue resumed
- *   300/s      a process of its own owes 300 mails a second, straight into Redis
+ *   300/s      laid up before, too, with due times 1/300 s apart
  */
 import { createQueues } from "../../src/stream/queues.ts";
 import { startChild } from "./child.ts";
@@ -17,6 +17,9 @@ const POSTS_PER_SECOND = 200;
 const MAILS_PER_SECOND = 300;
 /** More than is sent in a phase. */
 const BACKLOG = SECONDS * 12_000;
+/** For laying up what is due at a steady pace. */
+const LAY_UP_MS = 1_000;
+const STEADY_MS = 300;
 /** So many are sent, then it is at full speed. */
 const FULL_SPEED = 1_000;
 const LATER_MS = 86_400_000;
@@ -66,11 +69,13 @@ async function drainBacklog(): Promise<void> {
 async function steady(): Promise<[Phase, Phase]> {
   await settleRedis(whole.redis.raw);
   const idle = await probe();
-  const feeding = feed({ count: MAILS_PER_SECOND * (SECONDS + 0.6), perSecond: MAILS_PER_SECOND });
-  await Bun.sleep(300);
+  const startedAt = performance.now();
+  const owed = MAILS_PER_SECOND * (SECONDS + (2 * STEADY_MS) / 1000);
+  const { count } = await whole.sink.ask("count");
+  await feed({ count: owed, due: { afterMs: LAY_UP_MS, perSecond: MAILS_PER_SECOND } });
+  await Bun.sleep(startedAt + LAY_UP_MS + STEADY_MS - performance.now());
   const busy = await probe();
-  await feeding;
-  await Bun.sleep(200);
+  while ((await whole.sink.ask("count")).count < count + owed) await Bun.sleep(10);
   return [idle, busy];
 }
 
