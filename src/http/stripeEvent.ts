@@ -5,7 +5,7 @@
  * makes the event one to ignore, for sending it again would not change it.
  */
 import { z } from "zod";
-import { address, type Event, parseEvent } from "../domain/event.ts";
+import { address, EVENT_ID, type Event, parseEvent } from "../domain/event.ts";
 import { PAYMENT_READERS, type Payment } from "./stripePayment.ts";
 
 export type StripeMapped =
@@ -122,7 +122,7 @@ function isoMinorUnits(amount: number, currency: string): number {
 }
 
 function isIdentifier(text: string | undefined): text is string {
-  return text !== undefined && /^[\x21-\x7e]{1,128}$/.test(text);
+  return text !== undefined && EVENT_ID.test(text);
 }
 
 /** One line of well-formed text, cut to `maxLength` UTF-16 units; undefined when nothing is left of it. */

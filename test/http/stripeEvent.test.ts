@@ -206,7 +206,7 @@ describe("the booking", () => {
       session((o) => Object.assign(o, { metadata: { booking_id: bookingId }, client_reference_id: reference })).booking
         .id;
     expect(id(" BK-1 ", "ref_1")).toBe("BK-1");
-    for (const unfit of [undefined, null, "", "BK 1", "Bến", "B\n1", "x".repeat(129), 1042]) {
+    for (const unfit of [undefined, null, "", ".", "..", "BK 1", "Bến", "B\n1", "x".repeat(129), 1042]) {
       expect(id(unfit, "ref_1")).toBe("ref_1");
       expect(id(unfit, unfit)).toBe("pi_3Q");
     }
