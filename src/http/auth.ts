@@ -29,6 +29,8 @@ export function createAuth(ingestKeys: readonly string[], adminToken: string): A
       const payload = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
       const signed: Record<string, string> = {};
       for (const name of WEBHOOK_HEADERS) signed[name] = headers.get(name) ?? "";
+      // The library signs what it reads of it.
+      if (!/^\d{1,12}$/.test(signed["webhook-timestamp"] ?? "")) return "webhook-timestamp must be seconds, in digits";
       let fault: string | undefined = "There is no key to verify it with";
       for (const verifier of verifiers) {
         fault = faultOf(verifier, payload, signed);

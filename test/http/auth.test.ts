@@ -87,6 +87,10 @@ describe("a signature", () => {
     ["from the future", signed(raw(INGEST_KEY), { secondsOff: 310 })],
     ["without a timestamp", { ...signed(raw(INGEST_KEY)), "webhook-timestamp": "" }],
     ["with a timestamp that is no number", { ...signed(raw(INGEST_KEY)), "webhook-timestamp": "now" }],
+    [
+      "with something behind the timestamp",
+      { ...signed(raw(INGEST_KEY)), "webhook-timestamp": `${signed(raw(INGEST_KEY))["webhook-timestamp"]}x` },
+    ],
     ["without a version", { ...signed(raw(INGEST_KEY)), "webhook-signature": "AAAA" }],
     ["of another version", { ...signed(raw(INGEST_KEY)), "webhook-signature": "v2,AAAA" }],
     ["with nothing behind the version", { ...signed(raw(INGEST_KEY)), "webhook-signature": "v1 v1, v1,," }],
