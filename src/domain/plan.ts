@@ -1,12 +1,13 @@
 /* What an accepted event asks for, with the defaults filled in. */
 import { hash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { EVENT_TYPES, type Event } from "./event.ts";
 import { PRIORITIES, type State } from "./lifecycle.ts";
 
 export interface Plan {
   /** The event as it is kept. */
   json: string;
-  /** Tells a repeated post from another one under the same id. */
+  /** The same for a repeated post; where it is not, isSameEvent has the last word. */
   bodyHash: string;
   /** Position in PRIORITIES. */
   rank: number;
@@ -36,4 +37,12 @@ export function planOf(event: Event, defaultDelayMs: number): Plan {
 export function firstState({ held, delayMs }: Pick<Plan, "held" | "delayMs">): State {
   if (held) return "held";
   return delayMs > 0 ? "scheduled" : "queued";
+}
+
+/**
+ * Whether two posts have the same body: fields that the schema does not know may have come in another order.
+ * @param kept as in a plan
+ */
+export function isSameEvent(kept: string, json: string): boolean {
+  return isDeepStrictEqual(JSON.parse(kept), JSON.parse(json));
 }

@@ -10,7 +10,7 @@
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
-import { firstState, planOf } from "../domain/plan.ts";
+import { firstState, isSameEvent, planOf } from "../domain/plan.ts";
 import { createDrain } from "./drain.ts";
 import type { Entry, Journal } from "./journal.ts";
 import { createUpstream } from "./upstream.ts";
@@ -69,9 +69,10 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     const messageId = messageIdOf(event.id);
     const kept = journal.find(event.id);
     const first = kept.find(({ kind }) => kind === "post");
-    if (first !== undefined && first.bodyHash !== plan.bodyHash) return { kind: "conflict", messageId };
-    const at = first?.at ?? now();
     const { bodyHash, json } = plan;
+    const isOther = first !== undefined && first.bodyHash !== bodyHash && !isSameEvent(first.json, json);
+    if (isOther) return { kind: "conflict", messageId };
+    const at = first?.at ?? now();
     const written =
       first === undefined
         ? await keep({ kind: "post", eventId: event.id, bodyHash, json, at })

@@ -8,11 +8,12 @@ import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { Durability, Ingress, Posted } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
-import { planOf } from "../domain/plan.ts";
+import { isSameEvent, planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { RedisAway } from "./fault.ts";
-import { digestOf, partitionOf, tagOf } from "./keys.ts";
+import { digestOf, key, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
+import { reading } from "./record.ts";
 import { script } from "./script.ts";
 import { commit, rollback } from "./transaction.ts";
 
@@ -44,7 +45,7 @@ export interface IngressOptions {
 interface Waiting {
   event: Event;
   acceptedAt: number | undefined;
-  resolve: (posted: Posted) => void;
+  resolve: (posted: Posted | Promise<Posted>) => void;
   reject: (error: unknown) => void;
 }
 
@@ -96,8 +97,9 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       const lines = reply.split("\n");
       const durability = options.durability();
       const answers = lines.map((line) => postedOf(line, options.maxBacklog, durability));
-      batch.forEach(({ resolve }, i) => {
-        resolve(answers[i] as Posted);
+      batch.forEach(({ args: [, json], resolve }, i) => {
+        const posted = answers[i] as Posted;
+        resolve(posted.kind === "conflict" ? secondLook(tagOf(queue.partition), posted.messageId, json) : posted);
       });
       // Neither the answers nor the next call wait for the log.
       setImmediate(() => {
@@ -109,6 +111,16 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       else if (batch.length === 1) batch[0]?.reject(error);
       else await Promise.all(batch.map((one) => call(queue, [one])));
     }
+  }
+
+  /** At a conflict: the same body with some fields in another order is a duplicate all the same. */
+  async function secondLook(tag: string, messageId: string, json: string): Promise<Posted> {
+    const found = await orUnavailable(() => reading(() => redis.hmget(key.message(tag, messageId), "e", "s", "d")));
+    if (!Array.isArray(found)) return found;
+    const [kept, state, dueAt] = found;
+    if (!kept || !isSameEvent(kept, json)) return { kind: "conflict", messageId };
+    const durability = options.durability();
+    return { kind: "accepted", messageId, state: state as State, dueAt: Number(dueAt), duplicate: true, durability };
   }
 
   function logNew(eventId: string, posted: Posted): void {

@@ -116,6 +116,23 @@ describe("while Redis is away", () => {
     expect((await createMessages(redis, 1).byEvent("e1"))?.recipient).toBe("an@example.com");
   });
 
+  test("the same post with unknown fields in another order is a duplicate", async () => {
+    await server.kill();
+    const withSeat = (seat: object) => {
+      const event = eventWith("e1");
+      return { ...event, data: { ...event.data, seat } } as typeof event;
+    };
+    const answers = await Promise.all([
+      fallback.post(withSeat({ row: 4, letter: "A" })),
+      fallback.post(withSeat({ letter: "A", row: 4 })),
+      fallback.post(withSeat({ letter: "A", row: 5 })),
+    ]);
+    await server.start();
+    await drained();
+    expect(answers.map(({ kind }) => kind)).toEqual(["accepted", "accepted", "conflict"]);
+    expect(answers[1]).toMatchObject({ duplicate: true, durability: "journaled" });
+  });
+
   test("each order of post, commit and rollback ends as it would have in Redis", async () => {
     await server.kill();
     await fallback.post(eventWith("committed", { hold: true }));

@@ -122,6 +122,20 @@ describe("the same event again", () => {
     expect(new Set(posts.map((posted) => accepted(posted).messageId)).size).toBe(1);
   });
 
+  test("with fields that we do not know in another order is a duplicate", async () => {
+    const ingress = on.ingress();
+    const withSeats = (...seats: object[]) => {
+      const event = eventWith("evt_1");
+      return { ...event, data: { ...event.data, seats } } as typeof event;
+    };
+    const { messageId, dueAt, state } = accepted(await ingress.post(withSeats({ row: 4, letter: "A" }, { row: 5 })));
+    const again = await ingress.post(withSeats({ letter: "A", row: 4 }, { row: 5 }));
+    expect(accepted(again)).toMatchObject({ messageId, dueAt, state, duplicate: true });
+    const other = await ingress.post(withSeats({ row: 5 }, { row: 4, letter: "A" }));
+    expect(other).toEqual({ kind: "conflict", messageId });
+    expect(await on.server.raw.xlen(key.queue(TAG, 0))).toBe(1);
+  });
+
   test("with another body is a conflict that names the first message, and changes nothing", async () => {
     const ingress = on.ingress();
     const { messageId } = accepted(await ingress.post(eventWith("evt_1")));
