@@ -4,7 +4,7 @@ import type { Message } from "../domain/lifecycle.ts";
 import { key, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf, partitionOfMessage } from "./messageId.ts";
 import { reading, readMessages } from "./record.ts";
-import { sourceFor } from "./sources.ts";
+import { type Found, sourceFor } from "./sources.ts";
 import { BadCursor, type MessageQuery, type Messages, type Page } from "./store.ts";
 
 /** @param searchMs a page looks for matches so long; then it returns what it has, with a cursor */
@@ -37,14 +37,13 @@ export function createMessages(redis: Redis, partitions: number, searchMs = 1_00
     do {
       const tag = tags[partition] as string;
       const { found, next } = await source(tag, position, query.limit - items.length);
-      const attempts = new Map<string, number | undefined>();
-      for (const { id, attempt } of found) {
-        if (!seen.has(id)) attempts.set(id, attempt); // the first one found is the latest
-        seen.add(id);
+      const fresh = new Map<string, Found>();
+      for (const one of found) {
+        if (!seen.has(one.id)) fresh.set(one.id, one); // the first one found is the latest
+        seen.add(one.id);
       }
-      for (const message of await readMessages(redis, tag, [...attempts.keys()])) {
-        const attempt = attempts.get(message.id);
-        if (matches(message, query) && (attempt ?? message.attempt) === message.attempt) items.push(message);
+      for (const message of await readMessages(redis, tag, [...fresh.keys()])) {
+        if (matches(message, query) && isMeant(message, fresh.get(message.id))) items.push(message);
       }
       if (next === undefined) [partition, position] = [partition + 1, ""];
       else position = next;
@@ -57,6 +56,10 @@ export function createMessages(redis: Redis, partitions: number, searchMs = 1_00
     byEvent: (eventId) => reading(() => byEvent(eventId)),
     list: (query) => reading(() => list(query)),
   };
+}
+
+function isMeant({ attempt, timeline }: Message, found: Found | undefined): boolean {
+  return (found?.attempt ?? attempt) === attempt && (timeline.at(-1)?.at ?? 0) <= (found?.until ?? Infinity);
 }
 
 function matches(message: Message, { state, booking, recipient }: MessageQuery): boolean {

@@ -9,10 +9,12 @@ import { transitionsOf } from "./feed.ts";
 import { digestOf, key } from "./keys.ts";
 import { BadCursor, type MessageQuery, type Transition } from "./store.ts";
 
-interface Found {
+export interface Found {
   id: string;
   /** Of the transition that this id was found by: the message is meant only if it is at this attempt still. */
   attempt?: number;
+  /** Epoch ms. The message is meant only if its last transition was no later. */
+  until?: number;
 }
 
 interface Step {
@@ -26,6 +28,8 @@ export type Source = (tag: string, position: string, count: number) => Promise<S
 
 /** Entries that a step reads: one of the feed may have a hundred transitions. */
 const SCAN = 100;
+/** Epoch ms. */
+const LAST_TIME = 9_999_999_999_999;
 /** Chunks that a step reads, at most: they grow with each, since what is wanted may be rare. */
 const MAX_CHUNKS = 16;
 
@@ -49,7 +53,7 @@ export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQu
     case "bounced":
     case "unknown":
     case "cancelled":
-      return inFeed(redis, (transition) => transition.state === state);
+      return inFeedThenPosted(redis, (transition) => transition.state === state);
   }
 }
 
@@ -101,6 +105,37 @@ function inFeed(redis: Redis, wanted: (transition: Omit<Transition, "id">) => bo
       .map(({ messageId: id, attempt }) => (attempt === undefined ? { id } : { id, attempt }))
       .reverse(),
   );
+}
+
+/**
+ * The feed keeps the latest transitions: behind its end come the messages that moved before it begins, newest post
+ * first. A position there begins with the time of the oldest transition that was read.
+ */
+function inFeedThenPosted(redis: Redis, wanted: (transition: Omit<Transition, "id">) => boolean): Source {
+  const feed = inFeed(redis, wanted);
+  const posted = inPosted(redis);
+  return async (tag, position, count) => {
+    const [, until, rest] = /^(\d{1,16}) (\d{1,12} \d{1,9}|-)$/.exec(position) ?? [];
+    if (until === undefined) {
+      const { found, next } = await feed(tag, position, count);
+      const begin = next === undefined ? await beginOfFeed(redis, tag) : undefined;
+      return { found, next: next ?? (begin === undefined ? undefined : `${begin} -`) };
+    }
+    const { found, next } = await posted(tag, rest === "-" ? "" : (rest as string), count);
+    return {
+      found: found.map(({ id }) => ({ id, until: Number(until) })),
+      next: next === undefined ? undefined : `${until} ${next}`,
+    };
+  };
+}
+
+/** Time of the oldest entry, epoch ms; undefined when none has been trimmed. */
+async function beginOfFeed(redis: Redis, tag: string): Promise<string | undefined> {
+  const [oldest] = await redis.xrange(key.feed(tag), "-", "+", "COUNT", 1);
+  if (oldest === undefined) return String(LAST_TIME);
+  const info = (await redis.xinfo("STREAM", key.feed(tag))) as unknown[];
+  const of = (name: string) => info[info.indexOf(name) + 1];
+  return of("entries-added") === of("length") ? undefined : oldest[0].split("-")[0];
 }
 
 /** Soonest first. A position is a score, and how many with this score were handed out. */

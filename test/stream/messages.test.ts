@@ -110,6 +110,23 @@ describe("a list by state", () => {
     expect((await pages(messages, { state: "scheduled", limit: 1 })).ids).toEqual([soon, late]);
   });
 
+  test("is whole also where the feed no longer is: what moved before it begins comes last, once", async () => {
+    const messages = createMessages(on.redis, 1);
+    const ids: string[] = [];
+    for (let n = 0; n < 12; n++) {
+      ids.push((await bring.sent?.(`evt_${n}`)) as string);
+      await bring.cancelled?.(`other_${n}`);
+    }
+    await on.server.raw.xtrim(key.feed(TAG), "MAXLEN", 9);
+    expect((await on.server.raw.xrange(key.feed(TAG), "-", "+")).length).toBe(9);
+    for (const limit of [1, 2, 5, 200]) {
+      const { ids: listed } = await pages(messages, { state: "sent", limit });
+      expect(listed, `${limit} a page`).toEqual(ids.toReversed());
+    }
+    await on.server.raw.del(key.feed(TAG));
+    expect((await pages(messages, { state: "sent", limit: 5 })).ids).toEqual(ids.toReversed());
+  });
+
   test("of queued ones goes through the priorities from the highest on", async () => {
     const ids: string[] = [];
     for (const priority of ["low", "critical", "default"] as const) {
