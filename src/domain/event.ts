@@ -47,7 +47,7 @@ const instant = z.iso.datetime({
 });
 
 /** Minor units (ISO 4217): 450000 is 450,000 VND, and 4,500.00 USD. */
-const amount = z.int("must be an integer in the currency's minor unit").min(0);
+const amount = z.int("must be an integer in the currency's minor unit").min(0, "must not be negative");
 
 const CURRENCIES = new Set(Intl.supportedValuesOf("currency"));
 

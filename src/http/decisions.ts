@@ -49,7 +49,7 @@ function committed(eventId: string, answer: Committed): Response {
     }
     case "cancelled":
       return refuse(
-        problem("rolled-back", `${answer.messageId} was cancelled before; no attempt to send it will begin.`),
+        problem("rolled-back", `${answer.messageId} was rolled back or dropped before: no further attempt begins.`),
       );
     case "not_found":
       return refuse(problem("not-found", "There is no event with this id, or it is no longer kept."));
