@@ -55,7 +55,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const durabilityTimer = setInterval(() => void refreshDurability(), DURABILITY_INTERVAL_MS);
 
   const queues = createQueues(redis, config.PARTITIONS);
-  const metrics = createMetrics(queues, () => journal.stats());
+  const dead = createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS, log);
+  const metrics = createMetrics(queues, dead, () => journal.stats());
   const stream = createIngress(redis, {
     partitions: config.PARTITIONS,
     delayMs: config.DELAY_MS,
@@ -82,7 +83,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const app = createApp({
     ingress: metrics.counted(ingress),
     messages: createMessages(redis, config.PARTITIONS),
-    dead: createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS, log),
+    dead,
     queues,
     feed: createFeed(() => openRedis(address, "blocking", log), config.PARTITIONS),
     async ready() {

@@ -44,7 +44,13 @@ const real = createIngress(redis, {
 });
 
 const queues = createQueues(redis, 1);
-const metrics = createMetrics(queues, () => ({ depth: 0, bytes: 0, full: false, rejected: 0, oldestAt: undefined }));
+const metrics = createMetrics(queues, { groups: async () => [] }, () => ({
+  depth: 0,
+  bytes: 0,
+  full: false,
+  rejected: 0,
+  oldestAt: undefined,
+}));
 const app = createApp({
   ingress: metrics.counted(variant === "enqueue" ? real : instant),
   messages: createMessages(redis, 1),

@@ -41,6 +41,7 @@ export interface DeadGroup {
 
 export interface DeadLetters {
   list(query: DeadQuery): Promise<Page>;
+  /** The largest first. */
   groups(): Promise<DeadGroup[]>;
   /** DEAD or held UNKNOWN -> QUEUED. `not_found`: no such message; `not_dead`: its state is another. */
   replay(messageId: string, edit: Edit): Promise<"replayed" | "not_found" | "not_dead">;

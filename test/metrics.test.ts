@@ -1,0 +1,79 @@
+import { expect, test } from "bun:test";
+import { createMetrics } from "../src/metrics.ts";
+import { createDeadLetters } from "../src/stream/dead.ts";
+import { tagOf } from "../src/stream/keys.ts";
+import { createQueues } from "../src/stream/queues.ts";
+import { bury } from "../src/stream/settle.ts";
+import { DAY_MS, onRedis, postAndTake } from "./stream/fixture.ts";
+import { eventWith } from "./support/event.ts";
+
+const on = onRedis("--appendonly", "no");
+const JOURNAL = { depth: 3, bytes: 4_000, full: false, rejected: 1, oldestAt: Date.now() - 60_000 };
+
+function metricsOf(redis = on.redis) {
+  return createMetrics(createQueues(redis, 1), createDeadLetters(redis, 1, DAY_MS), () => JOURNAL);
+}
+
+/** By name and labels. */
+function samplesOf(text: string): Map<string, number> {
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ")))]),
+  );
+}
+
+test("say what is in Redis, in the journal, and what was posted", async () => {
+  const metrics = metricsOf();
+  const ingress = metrics.counted(on.ingress());
+  for (const [id, reason] of [
+    ["a", "550 5.1.1 no such user"],
+    ["b", "550 5.1.1 no such user"],
+    ["c", "552 5.3.4 too large"],
+  ] as const) {
+    await bury(on.redis, tagOf(0), "w", [{ ...(await postAndTake(on, id, "w")), reason }]);
+  }
+  await ingress.post(eventWith("later", { delayMs: 60_000 }));
+  await ingress.post(eventWith("later", { delayMs: 60_000 }));
+  await ingress.post(eventWith("now"));
+  const samples = samplesOf(await metrics.render());
+  expect(samples.get("postpaid_redis_up")).toBe(1);
+  expect(samples.get('postpaid_posts_total{result="accepted"}')).toBe(2);
+  expect(samples.get('postpaid_posts_total{result="duplicate"}')).toBe(1);
+  expect(samples.get('postpaid_messages{state="scheduled"}')).toBe(1);
+  expect(samples.get('postpaid_messages{state="dead"}')).toBe(3);
+  expect(samples.get('postpaid_transitions_total{state="queued"}')).toBe(4);
+  expect(samples.get('postpaid_queue_queued{queue="critical"}')).toBe(1);
+  const letters = [...samples].filter(([name]) => name.startsWith("postpaid_dead_letters{"));
+  expect(letters.map(([, count]) => count)).toEqual([2, 1]);
+  expect(samples.get('postpaid_journal_entries{kind="waiting"}')).toBe(3);
+  expect(samples.get('postpaid_journal_entries{kind="rejected"}')).toBe(1);
+  expect(Math.round(samples.get("postpaid_journal_oldest_seconds") ?? 0)).toBe(60);
+});
+
+test("keep no group of dead letters that is gone", async () => {
+  const metrics = metricsOf();
+  const claim = await postAndTake(on, "a", "w");
+  await bury(on.redis, tagOf(0), "w", [{ ...claim, reason: "550 no" }]);
+  expect(await metrics.render()).toContain("postpaid_dead_letters{");
+  await createDeadLetters(on.redis, 1, DAY_MS).drop(claim.messageId);
+  expect(await metrics.render()).not.toContain("postpaid_dead_letters{");
+});
+
+test("are there without Redis, and hold nothing stale", async () => {
+  const redis = await on.open("ingress", on.wire.address);
+  const metrics = metricsOf(redis);
+  await on.ingress().post(eventWith("now"));
+  expect(samplesOf(await metrics.render()).get('postpaid_messages{state="queued"}')).toBe(1);
+  on.wire.cut();
+  const samples = samplesOf(await metrics.render());
+  expect(samples.get("postpaid_redis_up")).toBe(0);
+  expect([...samples.keys()].filter((name) => /^postpaid_(?:messages|queue)/.test(name))).toEqual([]);
+  expect(samples.get("postpaid_journal_bytes")).toBe(4_000);
+});
+
+test("of the process are those that Bun knows, in plausible sizes", async () => {
+  const samples = samplesOf(await metricsOf().render());
+  expect([...samples.values()].every(Number.isFinite)).toBe(true);
+  expect(samples.get("process_resident_memory_bytes")).toBeWithin(10e6, 2e9);
+  expect([...samples.keys()].filter((name) => /heap|active|version/.test(name))).toEqual([]);
+});
