@@ -1,7 +1,8 @@
 /* Reads the settings. A bad value is a ConfigError that names the variable, the value and what is allowed. */
 import { checkSqlQuery, parseSqlUrl } from "./booking/sqlUrl.ts";
 import { formatDuration } from "./domain/duration.ts";
-import { SETTINGS, type Setting } from "./settings.ts";
+import type { Setting } from "./setting.ts";
+import { SETTINGS } from "./settings.ts";
 
 export class ConfigError extends Error {
   override name = "ConfigError";
@@ -19,7 +20,9 @@ type Optional =
   | "BOOKING_SQL_URL"
   | "BOOKING_SQL_QUERY"
   | "BOOKING_HTTP_URL"
-  | "BOOKING_HTTP_KEY";
+  | "BOOKING_HTTP_KEY"
+  | "ALERT_URL"
+  | "ALERT_KEY";
 type Value<N extends Name> = NonNullable<ReturnType<Settings[N]["parse"]>>;
 
 export type Config = { [N in Exclude<Name, Optional>]: Value<N> } & { [N in Optional]: Value<N> | undefined };
@@ -36,6 +39,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   need(config, "sql", ["BOOKING_SQL_URL", "BOOKING_SQL_QUERY"]);
   need(config, "http", ["BOOKING_HTTP_URL", "BOOKING_HTTP_KEY"]);
+  if (config.ALERT_URL !== undefined && config.ALERT_KEY === undefined)
+    refuse("ALERT_KEY", "", `${SETTINGS.ALERT_KEY.allowed}; ALERT_URL needs it`);
   if (config.BOOKING_STORE === "sql") {
     try {
       checkSqlQuery(config.BOOKING_SQL_QUERY ?? "", parseSqlUrl(config.BOOKING_SQL_URL ?? "").kind);

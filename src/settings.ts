@@ -2,91 +2,15 @@
  * Every setting, declared once: default, what is allowed, and a sentence. The README's table is printed from
  * here (`postpaid config --markdown`).
  */
-import { isIP } from "node:net";
 import { cpus } from "node:os";
 import { parseSigningKey } from "./booking/http.ts";
 import { parseSqlUrl } from "./booking/sqlUrl.ts";
 import { parseUrlTemplate } from "./booking/urlTemplate.ts";
-import { parseDurationMs } from "./domain/duration.ts";
 import { parseSender } from "./mail/sender.ts";
 import { parseSmtpUrl } from "./mail/smtpUrl.ts";
+import { checked, DAY_MS, durations, integer, isHost, isSigningKey, oneOf, type Setting, text } from "./setting.ts";
 import { parseRedisUrl, type RedisAddress } from "./stream/connect.ts";
 import { MAX_PARTITIONS } from "./stream/messageId.ts";
-
-export interface Setting<T> {
-  /** As a person would write it; undefined: unset by default. */
-  default: string | undefined;
-  allowed: string;
-  about: string;
-  /** Its value is shown never, or unless an @ may stand behind a password. */
-  secret?: "always" | "credentials";
-  /** Undefined, or an error that says more, when the text is not allowed. */
-  parse: (text: string) => T | undefined;
-}
-
-const DAY_MS = 86_400_000;
-
-function integer(fallback: number, min: number, max: number, about: string): Setting<number> {
-  return {
-    default: String(fallback),
-    allowed: `an integer from ${min} to ${max}`,
-    about,
-    parse: (text) => {
-      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-      return value >= min && value <= max ? value : undefined;
-    },
-  };
-}
-
-function durations(value: string): number[] | undefined {
-  const list = value.trim().split(/\s+/).map(parseDurationMs);
-  return list.every((ms): ms is number => ms !== undefined && ms <= 30 * DAY_MS) ? list : undefined;
-}
-
-function oneOf<const T extends string>(values: readonly T[], about: string): Setting<T> {
-  return {
-    default: values[0],
-    allowed: values.join(" or "),
-    about,
-    parse: (text) => values.find((value) => value === text),
-  };
-}
-
-/** A text that `parse` throws about when it is not allowed. */
-function checked(
-  allowed: string,
-  about: string,
-  parse: (text: string) => unknown,
-  secret?: Setting<string>["secret"],
-): Setting<string> {
-  return {
-    default: undefined,
-    allowed,
-    about,
-    ...(secret === undefined ? {} : { secret }),
-    parse: (value) => {
-      parse(value);
-      return value;
-    },
-  };
-}
-
-function text(fallback: string | undefined, allowed: string, about: string, valid: (text: string) => boolean) {
-  return { default: fallback, allowed, about, parse: (value: string) => (valid(value) ? value : undefined) };
-}
-
-/** A name of digits and dots alone is a wrong address. */
-function isHost(text: string): boolean {
-  return isIP(text) !== 0 || (/^[\w-]+(?:\.[\w-]+)*$/.test(text) && !/^[\d.]+$/.test(text));
-}
-
-function isIngestKey(key: string): boolean {
-  try {
-    return parseSigningKey(key).length > 0;
-  } catch {
-    return false;
-  }
-}
 
 export const SETTINGS = {
   PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
@@ -135,7 +59,7 @@ export const SETTINGS = {
     secret: "always",
     parse: (value) => {
       const keys = value.split(",").map((one) => one.trim());
-      return keys.every(isIngestKey) ? keys : undefined;
+      return keys.every(isSigningKey) ? keys : undefined;
     },
   } as Setting<string[]>,
   ADMIN_TOKEN: {
@@ -184,6 +108,20 @@ export const SETTINGS = {
     50,
     60_000,
     "How long the booking store may take, for connection and answer together, ms.",
+  ),
+  ALERT_URL: text(
+    undefined,
+    "an http or https URL",
+    "Gets a signed POST (Standard Webhooks) for the first dead letter of each kind.",
+    (value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ""),
+    "always",
+  ),
+  ALERT_KEY: text(
+    undefined,
+    "printable ASCII characters, or whsec_ and base64",
+    "Key that requests to ALERT_URL are signed with.",
+    isSigningKey,
+    "always",
   ),
   DELAY_MS: integer(10_000, 0, 30 * DAY_MS, "Delay before the first attempt, ms, where event and type set none."),
   MAX_RETRIES: integer(10, 0, 100, "Retries after the first attempt, before a message is a dead letter."),

@@ -1,6 +1,8 @@
 /* ROLE=worker, on its own or as the child of ROLE=all. */
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { createAlert } from "./alert.ts";
+import { parseSigningKey } from "./booking/http.ts";
 import { openBookingStore } from "./booking/open.ts";
 import type { BookingStore } from "./booking/store.ts";
 import type { Config } from "./config.ts";
@@ -57,6 +59,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           booking: { store, delaysMs: config.CHECK_BACKS, maxAsks: config.BOOKING_MAX_ASKS },
           outbox,
           isRolledBack: rollbacks.isRolledBack,
+          alert: openAlert(config, log),
           log,
           random: Math.random,
         });
@@ -82,6 +85,11 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
       lock.release();
     },
   };
+}
+
+function openAlert({ ALERT_URL: url, ALERT_KEY: key, LOG_PII }: Config, log: Logger) {
+  if (url === undefined || key === undefined) return undefined;
+  return createAlert({ url, key: parseSigningKey(key), plain: LOG_PII === "plain", log });
 }
 
 /** Undefined: nobody is to be asked, the event is trusted. */

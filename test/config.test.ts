@@ -33,6 +33,8 @@ const DEFAULTS: Config = {
   BOOKING_HTTP_URL: undefined,
   BOOKING_HTTP_KEY: undefined,
   BOOKING_TIMEOUT_MS: 2_000,
+  ALERT_URL: undefined,
+  ALERT_KEY: undefined,
   DELAY_MS: 10 * SECOND,
   MAX_RETRIES: 10,
   RETRY_DELAYS: [
@@ -57,7 +59,15 @@ const DEFAULTS: Config = {
 /** Shown where it holds no @: there is no password before it then. */
 const URLS = ["REDIS_URL", "SMTP_URL"];
 
-const SECRETS = ["INGEST_KEYS", "ADMIN_TOKEN", "STRIPE_WEBHOOK_SECRETS", "BOOKING_SQL_URL", "BOOKING_HTTP_KEY"];
+const SECRETS = [
+  "ALERT_URL",
+  "ALERT_KEY",
+  "INGEST_KEYS",
+  "ADMIN_TOKEN",
+  "STRIPE_WEBHOOK_SECRETS",
+  "BOOKING_SQL_URL",
+  "BOOKING_HTTP_KEY",
+];
 
 function errorOf(env: Record<string, string>): string {
   try {
@@ -195,6 +205,8 @@ describe("a bad setting", () => {
     BOOKING_HTTP_URL: ["https://shop.example/bookings", "ftp://h/{bookingId}", "https://h/{bookingId}/{bookingId}"],
     BOOKING_HTTP_KEY: ["whsec_", "a b"],
     BOOKING_TIMEOUT_MS: ["0", "60001", "2s"],
+    ALERT_URL: ["ops.example/hook", "ftp://ops.example", "http:"],
+    ALERT_KEY: ["whsec_", "a b"],
     STRIPE_WEBHOOK_SECRETS: ["whsec_", "sk_live_1", "whsec_a,", "whsec_a b", "whsec_é"],
     DELAY_MS: ["-1", "10s", String(30 * DAY + 1)],
     MAX_RETRIES: ["-1", "101", "ten"],
@@ -264,7 +276,7 @@ describe("a bad setting", () => {
         fc.oneof(fc.string(), fc.webUrl(), fc.string({ unit: fc.constantFrom(..."%:@/,1a ") })),
         (name, prefix, rest) => {
           try {
-            loadConfig({ [name]: `${prefix}${rest}` });
+            loadConfig({ ALERT_KEY: "needed-by-ALERT_URL", [name]: `${prefix}${rest}` });
             return true;
           } catch (error) {
             return error instanceof ConfigError && error.message.startsWith(`${name} `);
@@ -377,6 +389,11 @@ describe("the README's table", () => {
   test("has no cell that breaks out of it", () => {
     for (const row of table) for (const cell of Object.values(row)) expect(cell).not.toMatch(/[|\n]/);
   });
+});
+
+test("an alert needs its key, and says so", () => {
+  expect(errorOf({ ALERT_URL: "https://ops.example/hook" })).toStartWith("ALERT_KEY ");
+  expect(loadConfig({ ALERT_URL: "https://ops.example/hook", ALERT_KEY: "secret" }).ALERT_KEY).toBe("secret");
 });
 
 describe("a booking store", () => {

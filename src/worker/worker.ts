@@ -10,7 +10,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
-import type { RetryPolicy } from "../domain/outcome.ts";
+import { fingerprint, type RetryPolicy } from "../domain/outcome.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
 import { RedisAway } from "../stream/fault.ts";
@@ -50,8 +50,19 @@ export interface WorkerOptions {
   outbox: Outbox;
   /** A rollback that Redis has not been told yet. */
   isRolledBack: (eventId: string) => boolean;
+  /** Told of the first dead letter with its fingerprint. */
+  alert?: ((kind: NewKind) => void) | undefined;
   log: Logger;
   random: () => number;
+}
+
+export interface NewKind {
+  messageId: string;
+  /** Undefined when the stored event cannot be read. */
+  eventId: string | undefined;
+  fingerprint: string;
+  /** The relay's reply, or what took its place. */
+  reason: string;
 }
 
 export interface Worker {
@@ -80,7 +91,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     retentionMs: options.retentionMs,
     outbox: options.outbox,
     log,
-    onFirstOfItsKind: (taken, reason) => log.error({ messageId: taken.messageId, reason }, "dead letter of a new kind"),
+    onFirstOfItsKind({ messageId, json }, reason) {
+      const kind = { messageId, eventId: eventOf(json)?.id, fingerprint: fingerprint(reason), reason };
+      log.error(kind, "dead letter of a new kind");
+      options.alert?.(kind);
+    },
   });
 
   const stopping = new AbortController();
