@@ -42,7 +42,8 @@ export async function checkPort(port: number, waitMs: number, host = HOST): Prom
       await new Promise((resolve) => server.close(resolve));
       return;
     } catch (error) {
-      if (performance.now() > deadline) throw error;
+      const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+      if (code !== "EADDRINUSE" || performance.now() > deadline) throw error;
     }
   }
 }

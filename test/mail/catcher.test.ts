@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { simpleParser } from "mailparser";
-import { type Catcher, type CatcherOptions, startCatcher } from "../../src/mail/catcher.ts";
+import { type Catcher, type CatcherOptions, checkPort, startCatcher } from "../../src/mail/catcher.ts";
 import { createMailer } from "../../src/mail/transport.ts";
 import { MAIL } from "./fixtures.ts";
 
@@ -133,6 +133,21 @@ describe("a port that is in use", () => {
       ),
     );
   });
+
+  test("is waited for, as long as it may take to come free", async () => {
+    const { port } = other.address() as { port: number };
+    await expect(checkPort(port, 100)).rejects.toThrow("is in use");
+    const checked = checkPort(port, 10_000);
+    other.close();
+    await checked;
+  });
+});
+
+test("a port that cannot be had for another reason is not waited for", async () => {
+  const startedAt = performance.now();
+  const notOurs = checkPort(0, 10_000, "192.0.2.1");
+  await expect(notOurs).rejects.toThrow("CATCHER_PORT 0 on 192.0.2.1 cannot be listened on: ");
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
 });
 
 test("a catcher that stops ends the connections that are open", async () => {
