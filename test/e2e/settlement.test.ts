@@ -7,9 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
-import { startRedis } from "../support/redis.ts";
-import { startRelay } from "../support/relay.ts";
-import { makeDataDir, startService } from "../support/service.ts";
+import { serviceOn, setUp } from "../support/surroundings.ts";
 import { until } from "../support/until.ts";
 
 const ROUNDS = 5;
@@ -18,22 +16,9 @@ const AT_ONCE = 40;
 const cleanups = cleanUpAfterEach();
 
 test(`${ROUNDS * AT_ONCE} mails whose 250 was read, their worker killed before it could settle: none is sent twice`, async () => {
-  const redis = await startRedis();
-  const relay = await startRelay({ dot: "keep, hang" });
-  const { path, remove } = makeDataDir();
-  cleanups.push(
-    remove,
-    () => relay.stop(),
-    () => redis.stop(),
-  );
-  const service = await startService(path, {
-    REDIS_URL: `unix:${redis.address.path}`,
-    SMTP_URL: relay.url,
-    DELAY_MS: "0",
-    CONCURRENCY: String(AT_ONCE),
-    RETRY_DELAYS: "1ms",
-  });
-  cleanups.push(() => service.stop());
+  const on = await setUp(cleanups, { dot: "keep, hang" });
+  const { redis, relay, directory } = on;
+  const service = await serviceOn(cleanups, on, { CONCURRENCY: String(AT_ONCE), RETRY_DELAYS: "1ms" });
 
   for (let round = 0; round < ROUNDS; round++) {
     const posts = Array.from({ length: AT_ONCE }, (_, n) => service.post(eventWith(`evt_${round}_${n}`)));
@@ -42,7 +27,7 @@ test(`${ROUNDS * AT_ONCE} mails whose 250 was read, their worker killed before i
     await relay.until(({ received }) => received.length === (round + 1) * AT_ONCE);
     redis.signal("SIGSTOP");
     relay.closeConnections("250 2.0.0 queued");
-    await until("the worker has read each 250", () => ids.every((id) => isFact(path, id)), 10_000);
+    await until("the worker has read each 250", () => ids.every((id) => isFact(directory, id)), 10_000);
     const workers = service.lines.filter(({ msg }) => msg === "worker process started");
     process.kill(Number(workers.at(-1)?.["pid"]), "SIGKILL");
     redis.signal("SIGCONT");

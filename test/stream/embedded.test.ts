@@ -17,6 +17,7 @@ import { Redis } from "ioredis";
 import { type EmbeddedRedis, socketPathOf, startEmbeddedRedis } from "../../src/stream/embedded.ts";
 import { failOnLeaks } from "../support/leaks.ts";
 import { keepLines, type Lines } from "../support/log.ts";
+import { isAlive } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
 let dataDir: string;
@@ -73,15 +74,6 @@ function answers(path = socketPathOf(dataDir)): Promise<boolean> {
 async function pidOf(path = socketPathOf(dataDir)): Promise<number> {
   const info = await ask((redis) => redis.info("server"), path);
   return Number(/process_id:(\d+)/.exec(info)?.[1]);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return !/^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
 }
 
 /** Every process that has the folder on its command line: redis-server, and the guardian with its watch. */

@@ -1,5 +1,5 @@
 /* The service as its users start it: a process of its own, on a folder of its own, seen from outside. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -30,10 +30,12 @@ export function makeDataDir(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** Not so when it has ended and its parent has not noticed yet, which only /proc says. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    const status = `/proc/${pid}/status`;
+    return !existsSync(status) || !/^State:\s*Z/m.test(readFileSync(status, "utf8"));
   } catch {
     return false;
   }
