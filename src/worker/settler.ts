@@ -55,13 +55,7 @@ export function createSettler(options: SettlerOptions): Settler {
   let away = false;
 
   function flush(): void {
-    const groups = new Map<string, Item[]>();
-    for (const item of items) {
-      const group = `${item.taken.tag} ${item.settlement.kind}`;
-      const members = groups.get(group);
-      if (members === undefined) groups.set(group, [item]);
-      else members.push(item);
-    }
+    const groups = Map.groupBy(items, ({ taken, settlement }) => `${taken.tag} ${settlement.kind}`);
     items = [];
     for (const members of groups.values()) {
       for (let i = 0; i < members.length; i += MAX_CALL) void write(members.slice(i, i + MAX_CALL));

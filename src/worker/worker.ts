@@ -180,16 +180,6 @@ async function settleThePast({ redis, consumer, outbox, retentionMs, log }: Work
   }
 }
 
-const LOG_LINES = {
-  sent: "message sent",
-  deferred: "message deferred",
-  dead: "message dead",
-  unknown: "message unknown",
-  released: "message released",
-  postponed: "message postponed",
-  cancelled: "message cancelled",
-} as const;
-
 function logSettled(
   log: Logger,
   { eventId, messageId, attempt }: { eventId: string | undefined; messageId: string; attempt: number },
@@ -199,6 +189,6 @@ function logSettled(
 ): void {
   const { kind, ...detail } = settlement;
   const line = { eventId, messageId, attempt, durationMs, ...detail };
-  if (written) log.info(line, LOG_LINES[kind]);
+  if (written) log.info(line, `message ${kind}`);
   else log.warn({ ...line, outcome: kind }, "outcome not written: no longer ours, or the worker stopped first");
 }
