@@ -3,8 +3,8 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Message } from "../domain/lifecycle.ts";
 import dropSource from "./drop.lua" with { type: "text" };
-import { digestOf, key, tagOf } from "./keys.ts";
-import { partitionOfMessage } from "./messageId.ts";
+import { digestOf, key, tagsOf } from "./keys.ts";
+import { tagsOfMessage } from "./messageId.ts";
 import { eventOf, reading, readMessages } from "./record.ts";
 import replaySource from "./replay.lua" with { type: "text" };
 import { script } from "./script.ts";
@@ -17,13 +17,7 @@ const dropScript = script("drop", dropSource, " flags=allow-oom");
 const SCAN = 1_000;
 
 export function createDeadLetters(redis: Redis, partitions: number, retentionMs: number, log?: Logger): DeadLetters {
-  const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
-
-  /** An entry that named no message was laid out under its own id, in whichever partition it was. */
-  function tagsOf(messageId: string): string[] {
-    const partition = partitionOfMessage(messageId);
-    return partition === undefined ? tags : [tagOf(partition)];
-  }
+  const tags = tagsOf(partitions);
 
   async function list({ fingerprint, cursor, limit }: DeadQuery): Promise<Page> {
     let [partition, position] = decodeCursor(cursor, partitions);
@@ -45,7 +39,7 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
   }
 
   async function replay(messageId: string, edit: Edit) {
-    for (const tag of tagsOf(messageId)) {
+    for (const tag of tagsOfMessage(messageId, partitions)) {
       const { json, digest } = await edited(redis, tag, messageId, edit);
       const result = await replayScript(redis, tag, [messageId, json, digest]);
       if (result === "replayed") log?.info({ messageId, edited: json !== "" }, "message replayed");
@@ -55,7 +49,7 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
   }
 
   async function drop(messageId: string) {
-    for (const tag of tagsOf(messageId)) {
+    for (const tag of tagsOfMessage(messageId, partitions)) {
       const result = await dropScript(redis, tag, [messageId, retentionMs]);
       if (result === "dropped") log?.info({ messageId }, "message dropped");
       if (result !== "not_found") return result as "dropped" | "not_dead";

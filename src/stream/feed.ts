@@ -5,7 +5,7 @@
 import type { Redis } from "ioredis";
 import type { State } from "../domain/lifecycle.ts";
 import { BLOCK_MS } from "./connect.ts";
-import { key, tagOf } from "./keys.ts";
+import { key, tagsOf } from "./keys.ts";
 import type { Feed, Transition } from "./store.ts";
 
 const PAGE = 500;
@@ -20,7 +20,7 @@ const POSITION = /^(\d{1,16})-(\d{1,16})(?:\.(\d{1,5}))?$/;
  * known, so that every position can be gone on from.
  */
 export function createFeed(openBlocking: () => Redis, partitions: number): Feed {
-  const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
+  const tags = tagsOf(partitions);
 
   return {
     follow(since, on, began = () => {}) {

@@ -57,6 +57,11 @@ export function tagOf(partition: number): string {
   return `{pp:${partition}}`;
 }
 
+/** Of all partitions, in their order. */
+export function tagsOf(partitions: number): string[] {
+  return Array.from({ length: partitions }, (_, partition) => tagOf(partition));
+}
+
 export function partitionOf(eventId: string, partitions: number): number {
   if (partitions === 1) return 0;
   return hash("sha1", eventId, "buffer").readUInt32BE(0) % partitions;

@@ -3,6 +3,7 @@
  * The same event gives the same id wherever it is taken in, also where Redis cannot be asked.
  */
 import { hash } from "node:crypto";
+import { tagOf, tagsOf } from "./keys.ts";
 
 const LENGTH = 26;
 
@@ -17,8 +18,8 @@ export function firstMessageId(messageId: string): string {
   return messageId.replace(/\.\d+$/, "");
 }
 
-/** The partition that holds a message, or undefined when the id does not say it. */
-export function partitionOfMessage(messageId: string): number | undefined {
+/** Where a message may be. An entry that named none was laid out under its own id, in whichever partition it was. */
+export function tagsOfMessage(messageId: string, partitions: number): string[] {
   const match = /^msg_[0-9a-f]{26}([0-9a-f]{2})(?:\.\d+)?$/.exec(messageId);
-  return match === null ? undefined : Number.parseInt(match[1] as string, 16);
+  return match === null ? tagsOf(partitions) : [tagOf(Number.parseInt(match[1] as string, 16))];
 }

@@ -1,19 +1,18 @@
 /* Finding messages: by id and by event with one read, or as a list (sources.ts). */
 import type { Redis } from "ioredis";
 import type { Message } from "../domain/lifecycle.ts";
-import { key, partitionOf, tagOf } from "./keys.ts";
-import { messageIdOf, partitionOfMessage } from "./messageId.ts";
+import { key, partitionOf, tagOf, tagsOf } from "./keys.ts";
+import { messageIdOf, tagsOfMessage } from "./messageId.ts";
 import { reading, readMessages } from "./record.ts";
 import { type Found, sourceFor } from "./sources.ts";
 import { BadCursor, type MessageQuery, type Messages, type Page } from "./store.ts";
 
 /** @param searchMs a page looks for matches so long; then it returns what it has, with a cursor */
 export function createMessages(redis: Redis, partitions: number, searchMs = 1_000): Messages {
-  const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
+  const tags = tagsOf(partitions);
 
   async function byId(messageId: string): Promise<Message | undefined> {
-    const partition = partitionOfMessage(messageId);
-    for (const tag of partition === undefined ? tags : [tagOf(partition)]) {
+    for (const tag of tagsOfMessage(messageId, partitions)) {
       const [message] = await readMessages(redis, tag, [messageId]);
       if (message !== undefined) return message;
     }

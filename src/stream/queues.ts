@@ -1,12 +1,12 @@
 /* The work streams as a whole: how deep, how many ever, paused or not. */
 import type { Redis } from "ioredis";
 import { PRIORITIES, type Priority, STATES, type State } from "../domain/lifecycle.ts";
-import { GROUP, key, tagOf } from "./keys.ts";
+import { GROUP, key, tagsOf } from "./keys.ts";
 import { reading } from "./record.ts";
 import type { QueueDepth, Queues } from "./store.ts";
 
 export function createQueues(redis: Redis, partitions: number): Queues {
-  const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
+  const tags = tagsOf(partitions);
 
   /** A group's own lag may be nil or wrong, so what waits is the length less what is pending. */
   async function depthOf(rank: number): Promise<QueueDepth> {

@@ -14,7 +14,7 @@ import { fingerprint, type RetryPolicy } from "../domain/outcome.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
 import { RedisAway } from "../stream/fault.ts";
-import { tagOf } from "../stream/keys.ts";
+import { tagsOf } from "../stream/keys.ts";
 import { reclaim } from "../stream/lease.ts";
 import { eventOf } from "../stream/record.ts";
 import { sentOrAttested } from "../stream/settle.ts";
@@ -76,7 +76,7 @@ const LAST_SETTLEMENTS_MS = 1_000;
 /** Resolves when it takes messages. Rejects with RedisAway when Redis cannot be asked: try again. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, consumer, log, policy, mailer } = options;
-  const tags = Array.from({ length: options.partitions }, (_, partition) => tagOf(partition));
+  const tags = tagsOf(options.partitions);
   await settleThePast(options);
   for (const tag of tags) logReclaimed(await reclaim(redis, tag, { of: consumer }, 0, policy), log);
 

@@ -6,7 +6,7 @@ import { createDeadLetters } from "../../src/stream/dead.ts";
 import { readDurability, writeFault } from "../../src/stream/durability.ts";
 import { createFeed } from "../../src/stream/feed.ts";
 import { createIngress } from "../../src/stream/ingress.ts";
-import { tagOf } from "../../src/stream/keys.ts";
+import { tagsOf } from "../../src/stream/keys.ts";
 import { reclaim, retire, sweep } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
@@ -22,7 +22,7 @@ import { until } from "../support/until.ts";
 import { accepted, DAY_MS, takeAll } from "./fixture.ts";
 
 const PARTITIONS = 4;
-const TAGS = Array.from({ length: PARTITIONS }, (_, partition) => tagOf(partition));
+const TAGS = tagsOf(PARTITIONS);
 
 let server: TestRedis;
 let address: RedisAddress;

@@ -1,6 +1,6 @@
 /* The taker on a real Redis: what fills its slots, and what does not make it ask. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { key, partitionOf, tagOf } from "../../src/stream/keys.ts";
+import { key, partitionOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
 import { sent } from "../../src/stream/settle.ts";
 import { startTaker, type Taker } from "../../src/worker/taker.ts";
 import { accepted, DAY_MS, onRedis } from "../stream/fixture.ts";
@@ -22,7 +22,7 @@ function start(partitions: number, concurrency: number, attempt: () => Promise<u
   const open = { now: 0, most: 0 };
   const taker = startTaker({
     redis: on.redis,
-    tags: Array.from({ length: partitions }, (_, partition) => tagOf(partition)),
+    tags: tagsOf(partitions),
     consumer: "a",
     concurrency,
     allowance: (free) => free,
