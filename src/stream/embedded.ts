@@ -14,6 +14,7 @@ import { join, resolve } from "node:path";
 import Redis from "ioredis";
 import type { Logger } from "pino";
 import type { RedisAddress } from "./connect.ts";
+import { supervise } from "./supervise.ts";
 
 /** Where the system's limit of 104 bytes for a socket path would be passed, it moves to the temp folder. */
 const MAX_SOCKET_PATH_BYTES = 100;
@@ -35,7 +36,6 @@ exit "$status"
 /** Loading a large AOF takes longer. */
 const START_WAIT_MS = 5_000;
 const STOP_TIMEOUT_MS = 10_000;
-const MAX_RESTART_DELAY_MS = 5_000;
 
 export interface EmbeddedRedis {
   address: RedisAddress & { kind: "unix" };
@@ -69,55 +69,28 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
   const path = socketPathOf(dataDir);
   const command = [binary, join(import.meta.dir, "../../redis.conf"), "--dir", directory, "--unixsocket", path];
 
-  let stopping = false;
-  let child: Bun.Subprocess<"pipe", "pipe", "pipe"> | undefined;
-  let failures = 0;
-
-  let cleared = endLeftover(path, () => stopping, log);
-  /** Resolves with why it ended. */
-  async function runOnce(): Promise<Record<string, unknown>> {
-    try {
-      child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
-        stdin: "pipe",
-        stdout: "pipe",
-        stderr: "pipe",
-        detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
-      });
-      void passOn(child.stdout, log);
-      void passOn(child.stderr, log);
-      return { status: await child.exited };
-    } catch (err) {
-      return { err }; // no memory, no process: posts are journaled meanwhile
-    }
-  }
-
-  async function run(): Promise<void> {
-    for (; ; cleared = endLeftover(path, () => stopping, log)) {
-      await cleared;
-      if (stopping) return;
-      const startedAt = performance.now();
-      const why = await runOnce();
-      if (stopping) return;
-      failures = performance.now() - startedAt > 10_000 ? 1 : failures + 1;
-      const delayMs = Math.min(50 * 2 ** failures, MAX_RESTART_DELAY_MS);
-      log.error({ ...why, delayMs }, "redis ended, starting it again");
-      await Bun.sleep(delayMs);
-    }
-  }
-
-  const running = run();
+  const start = () => {
+    const child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
+    });
+    void passOn(child.stdout, log);
+    void passOn(child.stderr, log);
+    return child;
+  };
+  let cleared = Promise.resolve();
+  const server = supervise("redis", start, log, (isStopping) => {
+    cleared = endLeftover(path, isStopping, log);
+    return cleared;
+  });
   const isClear = await Promise.race([cleared.then(() => true), Bun.sleep(START_WAIT_MS).then(() => false)]);
-  if (isClear && (await answered(path, () => failures))) log.info({ socket: path }, "redis started");
-  else log.error({ failures }, "redis does not answer yet, the service starts without it");
+  if (isClear && (await answered(path, server.failures))) log.info({ socket: path }, "redis started");
+  else log.error({ failures: server.failures() }, "redis does not answer yet, the service starts without it");
   return {
     address: { kind: "unix", path },
-    async stop() {
-      stopping = true;
-      child?.kill("SIGTERM");
-      const timer = setTimeout(() => child?.kill("SIGKILL"), STOP_TIMEOUT_MS);
-      await running;
-      clearTimeout(timer);
-    },
+    stop: () => server.stop(STOP_TIMEOUT_MS),
   };
 }
 
