@@ -32,6 +32,8 @@ export interface AttemptDeps {
   booking: BookingPolicy;
   /** A rollback that Redis has not been told yet. Throws when nobody can say. */
   isRolledBack: (eventId: string) => boolean;
+  /** A rollback that Redis was told since the message was taken. Rejects when it cannot be asked. */
+  wasRolledBack: (taken: Taken) => Promise<boolean>;
   /** Aborted when the worker stops: what has not been handed to the relay is given back. */
   stopping: AbortSignal;
   /** Jitter, in [0, 1). */
@@ -42,7 +44,7 @@ export interface AttemptDeps {
 export async function attempt(taken: Taken, event: Event | undefined, deps: AttemptDeps): Promise<Settlement> {
   if (event === undefined) return { kind: "dead", reason: "the stored event cannot be read" };
   const nth = taken.attempt - taken.attemptsBefore;
-  const objection = (await askStore(taken, event, deps)) ?? askJournal(event, deps);
+  const objection = (await askStore(taken, event, deps)) ?? askJournal(event, deps) ?? (await askRedis(taken, deps));
   if (objection !== undefined) return objection;
   let mail: Mail;
   try {
@@ -69,13 +71,25 @@ export async function attempt(taken: Taken, event: Event | undefined, deps: Atte
 
 const JOURNAL_RETRY_MS = 30_000;
 
-/** Last of all: a rollback may come while the store is asked. */
+/** A rollback may come while the store is asked. */
 function askJournal(event: Event, deps: AttemptDeps): Settlement | undefined {
   try {
     return deps.isRolledBack(event.id) ? { kind: "cancelled", reason: "rolled back while Redis was away" } : undefined;
   } catch (error) {
     const reason = `nobody can say whether it was rolled back: ${error instanceof Error ? error.message : error}`;
     return { kind: "postponed", delayMs: JOURNAL_RETRY_MS, counts: false, reason };
+  }
+}
+
+/** After the journal, which a rollback leaves when Redis has it: in between it is in both. */
+async function askRedis(taken: Taken, deps: AttemptDeps): Promise<Settlement | undefined> {
+  if (deps.booking.store === undefined) return undefined; // nothing has taken any time since the take
+  try {
+    const reason = "rolled back while the booking store was asked";
+    return (await deps.wasRolledBack(taken)) ? { kind: "cancelled", reason } : undefined;
+  } catch (error) {
+    const reason = `nobody can say whether it was rolled back: ${error instanceof Error ? error.message : error}`;
+    return { kind: "released", reason };
   }
 }
 

@@ -17,7 +17,7 @@ import { RedisAway } from "../stream/fault.ts";
 import { tagsOf } from "../stream/keys.ts";
 import { reclaim } from "../stream/lease.ts";
 import { eventOf } from "../stream/record.ts";
-import { sentOrAttested } from "../stream/settle.ts";
+import { isRolledBack, sentOrAttested } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
@@ -99,7 +99,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   });
 
   const stopping = new AbortController();
-  const deps = { ...options, circuit, stopping: stopping.signal };
+  const wasRolledBack = (taken: Taken) => isRolledBack(redis, taken);
+  const deps = { ...options, circuit, wasRolledBack, stopping: stopping.signal };
   async function begin(taken: Taken, ended: () => void): Promise<void> {
     const startedAt = performance.now();
     const event = eventOf(taken.json);

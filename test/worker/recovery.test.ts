@@ -8,7 +8,9 @@ import { openOutbox } from "../../src/journal/outbox.ts";
 import type { Mailer } from "../../src/mail/mailer.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
+import { messageIdOf } from "../../src/stream/messageId.ts";
 import { take } from "../../src/stream/take.ts";
+import { rollback } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import type { FakeRelay } from "../support/relay.ts";
 import { until } from "../support/until.ts";
@@ -92,6 +94,21 @@ test("a rollback that is journaled while the booking store is asked wins over th
   await on.pipeline.startWorker(relay.url, { isRolledBack: () => isRolledBack, booking });
   const id = await on.pipeline.post(eventWith("evt_1"));
   await on.pipeline.entered(id, "cancelled");
+  expect(relay.received).toEqual([]);
+});
+
+test("a rollback that Redis is told while the booking store is asked wins over the answer", async () => {
+  const answers: string[] = [];
+  const booking = bookingWith(async () => {
+    const windows = { dedupTtlMs: 60_000, retentionMs: 60_000 };
+    answers.push((await rollback(on.pipeline.redis, TAG, messageIdOf("evt_1", 0), windows)).kind);
+    return { kind: "paid" };
+  });
+  await on.pipeline.startWorker(relay.url, { booking });
+  const id = await on.pipeline.post(eventWith("evt_1"));
+  await on.pipeline.entered(id, "cancelled");
+  expect(answers).toEqual(["in_flight"]);
+  expect((await on.pipeline.messages.byId(id))?.attempt).toBe(0);
   expect(relay.received).toEqual([]);
 });
 
