@@ -39,6 +39,9 @@ const CHUNK_BYTES = 65_536;
 
 const QUIT_MS = 2_000;
 
+/** Code of an error: the relay answered DATA with something else than 354. */
+export const OUT_OF_STEP = "EOUTOFSTEP";
+
 /** Never the first to fire. */
 const SOCKET_TIMEOUT_MS = 86_400_000;
 
@@ -139,8 +142,18 @@ function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {
         return { ok: false, error, phase: answered ? "answered" : phase };
       };
       const content = contentOf(raw, (reached) => {
-        if (phase === "envelope") allow(timeouts.replyMs);
+        if (phase === "envelope") {
+          const answer = String(connection.lastServerResponse);
+          // An answer to something else. Nodemailer takes any 2yz, and the content's would be the next one's.
+          if (!answer.startsWith("354")) {
+            fail?.({ message: `DATA is answered with ${JSON.stringify(answer)}`, code: OUT_OF_STEP });
+            connection.close();
+            return false;
+          }
+          allow(timeouts.replyMs);
+        }
         phase = reached;
+        return true;
       });
       connection.lastServerResponse = false;
       return exchange<Attempt>(
@@ -172,14 +185,17 @@ function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {
   };
 }
 
-/** SMTPConnection reads it once the relay has answered DATA with 354, and only as fast as the relay takes it. */
-function contentOf(raw: Buffer, onPhase: (phase: "content" | "dot") => void): Readable {
+/** SMTPConnection reads it once the relay has answered DATA, and only as fast as the relay takes it. */
+function contentOf(raw: Buffer, mayGoOn: (phase: "content" | "dot") => boolean): Readable {
   let at = 0;
   return new Readable({
     read() {
       const chunk = raw.subarray(at, at + CHUNK_BYTES);
       at += chunk.length;
-      onPhase(at < raw.length ? "content" : "dot");
+      if (!mayGoOn(at < raw.length ? "content" : "dot")) {
+        this.destroy();
+        return;
+      }
       this.push(chunk);
       if (at >= raw.length) this.push(null);
     },

@@ -13,7 +13,7 @@ import { compose } from "./compose.ts";
 import type { Delivery, Mail, Mailer } from "./mailer.ts";
 import { createPool, type Loan } from "./pool.ts";
 import { parseSender } from "./sender.ts";
-import { type Attempt, openSession, type Timeouts } from "./session.ts";
+import { type Attempt, OUT_OF_STEP, openSession, type Timeouts } from "./session.ts";
 import { parseSmtpUrl } from "./smtpUrl.ts";
 
 export interface MailerOptions {
@@ -65,7 +65,7 @@ export function createMailer({
       loan = await pool.take();
       if (loan === undefined) return STOPPED;
       attempt = await loan.session.deliver(sender.address, mail.to.address, raw);
-      while (!loan.fresh && diedIdle(attempt)) {
+      while (!loan.fresh && wasUnfit(attempt)) {
         loan = await pool.replace(loan.session);
         if (loan === undefined) return STOPPED;
         attempt = await loan.session.deliver(sender.address, mail.to.address, raw);
@@ -104,10 +104,11 @@ const STOPPED: Delivery = { kind: "relay_fault", reason: "the worker stops" };
 
 const LOST = new Set(["ECONNECTION", "ESOCKET", "ETIMEDOUT"]);
 
-/** True when the relay ended a kept connection as it was taken up: it has seen nothing of the mail. */
-function diedIdle(attempt: Attempt): boolean {
+/** True when the relay ended a kept connection as it was taken up, or was out of step: it has no content of this mail. */
+function wasUnfit(attempt: Attempt): boolean {
   if (attempt.ok) return false;
   const { code, command, responseCode } = attempt.error;
+  if (code === OUT_OF_STEP) return true;
   if (command === "MAIL FROM" && responseCode === 421) return true; // its goodbye crossed our MAIL
   return attempt.phase === "envelope" && code !== undefined && LOST.has(code);
 }

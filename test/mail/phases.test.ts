@@ -78,6 +78,28 @@ describe.each([
   );
 });
 
+describe("a relay whose answers are out of step", () => {
+  test("by another answer to DATA than 354 gets no content, and loses the connection", async () => {
+    const relay = await relayWith({ data: ["250 2.1.5 ok"] });
+    const mailer = mailerTo(relay.url);
+    const delivery = await mailer.send(MAIL);
+    expect(delivery).toMatchObject({ kind: "failed", failure: { kind: "transient" } });
+    expect(JSON.stringify(delivery)).toContain("DATA is answered with");
+    expect(await mailer.send(MAIL)).toMatchObject({ kind: "sent" });
+    expect([relay.received.length, relay.connections]).toEqual([1, 2]);
+  });
+
+  test("by one answer too many gets the next mail on another connection, and each once", async () => {
+    const twice = "250 2.0.0 queued\r\n250 2.0.0 queued again";
+    const relay = await relayWith({ dot: [twice, twice, twice] });
+    const mailer = mailerTo(relay.url);
+    const deliveries = [];
+    for (let i = 0; i < 6; i++) deliveries.push((await mailer.send(MAIL)).kind);
+    expect(deliveries).toEqual(Array(6).fill("sent"));
+    expect([relay.received.length, relay.connections]).toEqual([6, 4]);
+  });
+});
+
 describe("in the middle of the content", () => {
   const long = "0123456789 0123456789 0123456789\n".repeat(500_000);
 
