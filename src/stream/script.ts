@@ -20,6 +20,9 @@ interface Script {
 
 const scripts: Script[] = [];
 
+/** Connections that are being closed, which may take a while. */
+const closing = new WeakSet<Redis>();
+
 type Argument = string | number;
 
 /**
@@ -37,12 +40,21 @@ export function script(name: string, body: string, flags: Flags = "") {
     } catch (error) {
       const reason = awayReason(error);
       if (reason === undefined) throw error;
-      // A connection that is open at this end only stays so until somebody closes it. While it is
-      // reconnecting, closing it would park it for ever.
-      if (reason === NO_ANSWER && redis.status === "ready") redis.disconnect(true);
+      if (reason === NO_ANSWER) closeOnce(redis);
       throw new RedisAway(reason, { cause: error });
     }
   };
+}
+
+/**
+ * A connection that is open at this end only stays so until somebody closes it; all calls that wait on it say so.
+ * While it is reconnecting, closing it would park it for ever.
+ */
+function closeOnce(redis: Redis): void {
+  if (redis.status !== "ready" || closing.has(redis)) return;
+  closing.add(redis);
+  redis.once("close", () => closing.delete(redis));
+  redis.disconnect(true);
 }
 
 /** Makes all scripts callable on a connection. Tests pass a clock of their own. */

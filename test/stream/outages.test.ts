@@ -76,6 +76,29 @@ describe("a Redis that is there and does not answer", () => {
     expect(await on.server.raw.xlen(key.queue(TAG, 0))).toBe(4);
   });
 
+  test("has its connection closed once, however many calls wait on it", async () => {
+    const redis = await on.open("ingress");
+    let closings = 0;
+    const disconnect = redis.disconnect.bind(redis);
+    redis.disconnect = (reconnect) => {
+      closings += 1;
+      disconnect(reconnect);
+    };
+    on.server.signal("SIGSTOP");
+    try {
+      const calls = Array.from({ length: 20 }, (_, i) => take(redis, TAG, `w${i}`, 1, [0, 0, 0]));
+      const results = await Promise.allSettled(calls);
+      expect(results.filter(({ status }) => status === "rejected")).toHaveLength(20);
+      expect(closings).toBe(1);
+    } finally {
+      on.server.signal("SIGCONT");
+    }
+    const taken = await until("it is connected again", () =>
+      take(redis, TAG, "w", 1, [0, 0, 0]).catch(() => undefined),
+    );
+    expect(taken).toEqual([]);
+  });
+
   test("because it is paused lets a post answer within two seconds, and takes it once afterwards", async () => {
     const ingress = on.ingress({}, await on.open("ingress"));
     await ingress.post(eventWith("evt_0"));
