@@ -21,7 +21,8 @@ function text(maxLength: number) {
     .max(maxLength)
     .refine((value) => value.trim() !== "", "must not be whitespace only")
     .refine((value) => !CONTROL.test(value), "must not contain control characters such as CR or LF")
-    .refine((value) => value.isWellFormed(), "must be well-formed Unicode");
+    .refine((value) => value.isWellFormed(), "must be well-formed Unicode")
+    .meta({ description: "Not blank, without control characters such as CR or LF." });
 }
 
 /** Fit for a URL path: "." and ".." would be resolved away. */
@@ -51,7 +52,10 @@ const amount = z.int("must be an integer in the currency's minor unit").min(0, "
 
 const CURRENCIES = new Set(Intl.supportedValuesOf("currency"));
 
-const currency = z.string().refine((code) => CURRENCIES.has(code), "must be an ISO 4217 code in capitals, such as VND");
+const currency = z
+  .string()
+  .refine((code) => CURRENCIES.has(code), "must be an ISO 4217 code in capitals, such as VND")
+  .meta({ description: "An ISO 4217 code in capitals.", example: "VND" });
 
 const locale = z
   .string()
@@ -62,7 +66,8 @@ const locale = z
     } catch {
       return false;
     }
-  }, "must be a BCP 47 language tag, such as vi or en-GB");
+  }, "must be a BCP 47 language tag, such as vi or en-GB")
+  .meta({ description: "A BCP 47 language tag.", example: "en-GB" });
 
 const booking = z.looseObject({
   id: identifier,
