@@ -46,27 +46,50 @@ type Row = [string, string, string, string, string, Reclaimed["fate"]];
 /** At most this many for each priority and call: more means call again. */
 const RECLAIM_LIMIT = 100;
 
-/**
- * SENDING -> UNKNOWN and on, for entries idle for `minIdleMs`. Calls until none is left.
- * @param whose of one consumer, or of all but one: a worker knows itself whether its own are alive
- */
+/** One consumer's entries, or those of all but one: a worker knows itself whether its own are alive. */
+type Whose = { of: string } | { except: string };
+
+/** SENDING -> UNKNOWN and on, for entries idle for `minIdleMs`. Calls until none is left. */
 export async function reclaim(
   redis: Redis,
   tag: string,
-  whose: { of: string } | { except: string },
+  whose: Whose,
   minIdleMs: number,
   policy: ReclaimPolicy,
 ): Promise<Reclaimed[]> {
-  const all: Reclaimed[] = [];
+  return (await reclaimBefore(redis, tag, Number.MAX_SAFE_INTEGER, whose, minIdleMs, policy)).reclaimed;
+}
+
+export interface InTime {
+  /** Redis's time of the last call, epoch ms. */
+  at: number;
+  /** It ran at or after the deadline, and did nothing. */
+  late: boolean;
+  reclaimed: Reclaimed[];
+}
+
+/**
+ * The same, and nothing from the deadline on.
+ * @param deadlineAt by Redis's clock, epoch ms
+ */
+export async function reclaimBefore(
+  redis: Redis,
+  tag: string,
+  deadlineAt: number,
+  whose: Whose,
+  minIdleMs: number,
+  policy: ReclaimPolicy,
+): Promise<InTime> {
+  const [of, except] = "of" in whose ? [whose.of, ""] : ["", whose.except];
+  const args = [of, minIdleMs, policy.maxRetries, policy.onUnknown, RECLAIM_LIMIT, except, deadlineAt];
+  const reclaimed: Reclaimed[] = [];
   for (;;) {
-    const [of, except] = "of" in whose ? [whose.of, ""] : ["", whose.except];
-    const args = [of, minIdleMs, policy.maxRetries, policy.onUnknown, RECLAIM_LIMIT, except];
-    const [found, ...reply] = (await reclaimScript(redis, tag, args)) as [number, ...string[]];
+    const [at, found, ...reply] = (await reclaimScript(redis, tag, args)) as [number, number, ...string[]];
     for (let i = 0; i < reply.length; i += 6) {
       const [messageId, eventId, attempt, owner, entryId, fate] = reply.slice(i, i + 6) as Row;
-      all.push({ messageId, eventId, attempt: Number(attempt), owner, entryId, fate });
+      reclaimed.push({ messageId, eventId, attempt: Number(attempt), owner, entryId, fate });
     }
-    if (found < RECLAIM_LIMIT) return all;
+    if (found < RECLAIM_LIMIT) return { at, late: found === -1, reclaimed };
   }
 }
 

@@ -1,12 +1,15 @@
 --[[ SENDING -> UNKNOWN -> QUEUED | held | DEAD | CANCELLED, for entries whose worker is gone.
   KEYS[1] tag   ARGV[1] consumer whose entries these are ('': anyone's)   ARGV[2] idle for at least, ms
   ARGV[3] retries allowed   ARGV[4] 'resend' | 'hold'   ARGV[5] at most so many for each rank
-  ARGV[6] consumer whose entries stay ('': none)
-  Returns the most entries that were worked on for a rank, then 6 for each: message id, event id, attempt, owner, entry id,
+  ARGV[6] consumer whose entries stay ('': none)   ARGV[7] deadline, epoch ms: from then on nothing is done
+  Returns Redis's time, epoch ms; the most entries that were worked on for a rank, or -1: past the deadline; then 6 for
+    each: message id, event id, attempt, owner, entry id,
     'resend' | 'hold' | 'dead' | 'cancelled' | 'deleted' (somebody took it out of its stream: nobody knows its message).
-  Fence: the pending list's idle time, which heartbeat.lua sets back. The attempt was recorded, so it is spent:
-  a message that kills its worker each time runs out of them and is buried. ]]
-local result = { 0 }
+  Fence: the pending list's idle time, which heartbeat.lua sets back; and the deadline, since this call may have waited
+  in Redis together with the heartbeats. The attempt was recorded, so it is spent: a message that kills its worker each
+  time runs out of them and is buried. ]]
+if AT >= tonumber(ARGV[7]) then return { AT, -1 } end
+local result = { AT, 0 }
 local function answer(id, event_id, attempt, owner, entry, fate)
   for _, v in ipairs({ id, event_id, attempt, owner, entry, fate }) do result[#result + 1] = v end
 end
@@ -58,7 +61,7 @@ for rank = 0, 2 do
       end
     end
   until left == 0 or #pending < tonumber(ARGV[5])
-  result[1] = math.max(result[1], ARGV[5] - left)
+  result[2] = math.max(result[2], ARGV[5] - left)
 end
 finish()
 return result

@@ -2,7 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
-import { heartbeat, type ReclaimPolicy, reclaim, retire, sweep, trimFeed } from "../../src/stream/lease.ts";
+import {
+  heartbeat,
+  type ReclaimPolicy,
+  reclaim,
+  reclaimBefore,
+  retire,
+  sweep,
+  trimFeed,
+} from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { release, sent } from "../../src/stream/settle.ts";
 import { readOwned, type Taken, take } from "../../src/stream/take.ts";
@@ -90,6 +98,17 @@ describe("reclaiming", () => {
       return (await reclaim(on.redis, TAG, { except: "b" }, leaseMs, RESEND)).length === 1;
     });
     expect(await heartbeat(on.redis, TAG, "a", [claim])).toEqual([false]);
+  });
+
+  test("past its deadline, by Redis's clock, does nothing: the call may have waited in Redis with the heartbeats", async () => {
+    const { messageId } = await postAndTake(on, "evt_1", "a");
+    const before = (deadlineAt: number) => reclaimBefore(on.redis, TAG, deadlineAt, { except: "b" }, 0, RESEND);
+    const first = await before(0);
+    expect(first).toEqual({ at: expect.any(Number), late: true, reclaimed: [] });
+    await until("its clock has gone on", async () => (await before(first.at)).at > first.at);
+    expect(await before(first.at)).toMatchObject({ late: true, reclaimed: [] });
+    expect((await streams(on)).pending).toBe(1);
+    expect(await before(first.at + 60_000)).toMatchObject({ late: false, reclaimed: [{ messageId, fate: "resend" }] });
   });
 
   test("leaves alone what the reclaimer itself has in flight, however long it was not heard of", async () => {
