@@ -1,13 +1,27 @@
 /* The loops beside the taker. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { heartbeat, type Reclaimed, type ReclaimPolicy, reclaim, retire, sweep, trimFeed } from "../stream/lease.ts";
+import {
+  heartbeat,
+  type Reclaimed,
+  type ReclaimPolicy,
+  reclaimBefore,
+  retire,
+  sweep,
+  trimFeed,
+} from "../stream/lease.ts";
 import { promote, type Taken } from "../stream/take.ts";
 import { forEach, type Loop, MAX_DELAY_MS, startLoop } from "./loop.ts";
 
 const PROMOTE_LIMIT = 200;
 /** How late a message may become due: the due set can be written by others, so it is polled. */
 const PROMOTE_POLL_MS = 100;
+
+/**
+ * A reclaimer is late by so much at least before it counts as a stall: a busy machine does that each moment. With a
+ * lease below 400 ms, a stall that is shorter than this but too long for the lease goes unnoticed.
+ */
+const LEAST_SLACK_MS = 100;
 
 const JANITOR_INTERVAL_MS = 10_000;
 /** In each interval, beside those that were forgotten. Of 300 messages each: a million are looked through in an hour. */
@@ -32,6 +46,8 @@ export function startPromoter(redis: Redis, tags: readonly string[], log: Logger
 /**
  * Keeps the leases of what is in flight. What is ours and was not renewed for a lease is not in flight here: a take
  * that ran late, or a settlement that a failover lost. Nobody else would reclaim it.
+ * That holds if Redis's last answer before we looked at what is in flight is less than a lease old when the reclaiming
+ * runs: with it came the answers to all earlier takes. If not, they may still be on the way, and the next round sees to it.
  */
 export function startHeart(
   redis: Redis,
@@ -42,21 +58,31 @@ export function startHeart(
   policy: ReclaimPolicy,
   log: Logger,
 ): Loop {
+  /** Redis's time of its last answer, by tag; none after a failure. */
+  const answeredAt = new Map<string, number>();
   return startLoop("heart", log, async () => {
     const byTag = Map.groupBy(inFlight(), (taken) => taken.tag);
     await forEach(tags, async (tag) => {
+      const deadlineAt = (answeredAt.get(tag) ?? 0) + leaseMs;
+      answeredAt.delete(tag);
       const claims = byTag.get(tag) ?? [];
       const held = claims.length === 0 ? [] : await heartbeat(redis, tag, consumer, claims);
       claims.forEach(({ messageId, attempt }, i) => {
         if (held[i] === false) log.debug({ messageId, attempt }, "lease not renewed, settled or lost meanwhile");
       });
-      logReclaimed(await reclaim(redis, tag, { of: consumer }, leaseMs, policy), log);
+      const { at, reclaimed } = await reclaimBefore(redis, tag, deadlineAt, { of: consumer }, leaseMs, policy);
+      answeredAt.set(tag, at);
+      logReclaimed(reclaimed, log);
     });
     return leaseMs / 3;
   });
 }
 
-/** Takes over from workers whose lease ran out. */
+/**
+ * Takes over from workers whose lease ran out, unless nobody could renew one: Redis was away or stood still, or this
+ * machine did, or Redis's clock was put forward. It shows in the time between two answers, by Redis's clock. A call that
+ * comes too long after the last answer reclaims nothing, and from then on the living get the time to renew.
+ */
 export function startReclaimer(
   redis: Redis,
   tags: readonly string[],
@@ -65,20 +91,23 @@ export function startReclaimer(
   policy: ReclaimPolicy,
   log: Logger,
 ): Loop {
-  // While Redis was away nobody could renew a lease: from its return on the living get the time to do so.
-  let graceUntil = performance.now() + leaseMs;
+  const whose = { except: consumer };
+  const pauseMs = leaseMs / 4;
+  // Together with the third of a lease that a heart lets pass between two renewals it is less than a lease.
+  const longestMs = pauseMs + Math.max(leaseMs / 4, LEAST_SLACK_MS);
+  /** By tag, Redis's time of its last answer and of the end of the grace; none after a failure. */
+  const answers = new Map<string, { at: number; graceUntil: number }>();
   return startLoop("reclaimer", log, async () => {
-    try {
-      const minIdleMs = performance.now() < graceUntil ? Number.MAX_SAFE_INTEGER : leaseMs;
-      await forEach(tags, async (tag) => {
-        logReclaimed(await reclaim(redis, tag, { except: consumer }, minIdleMs, policy), log);
-      });
-    } catch (error) {
-      graceUntil = Number.POSITIVE_INFINITY;
-      throw error;
-    }
-    if (graceUntil === Number.POSITIVE_INFINITY) graceUntil = performance.now() + leaseMs + MAX_DELAY_MS;
-    return leaseMs / 2;
+    await forEach(tags, async (tag) => {
+      const last = answers.get(tag) ?? { at: 0, graceUntil: 0 };
+      answers.delete(tag);
+      const minIdleMs = last.at < last.graceUntil ? Number.MAX_SAFE_INTEGER : leaseMs;
+      const deadlineAt = last.at + longestMs;
+      const { at, late, reclaimed } = await reclaimBefore(redis, tag, deadlineAt, whose, minIdleMs, policy);
+      answers.set(tag, { at, graceUntil: late ? at + leaseMs + MAX_DELAY_MS : last.graceUntil });
+      logReclaimed(reclaimed, log);
+    });
+    return pauseMs;
   });
 }
 

@@ -12,7 +12,8 @@ export interface OnPipeline {
   statesOf(messageId: string): Promise<string[]>;
 }
 
-export function onPipeline(): OnPipeline {
+/** @param extra arguments of redis-server */
+export function onPipeline(...extra: string[]): OnPipeline {
   let relays: FakeRelay[] = [];
   const on = {
     async relayWith(script = {}) {
@@ -26,7 +27,7 @@ export function onPipeline(): OnPipeline {
   } as OnPipeline;
 
   beforeAll(async () => {
-    on.server = await startRedis();
+    on.server = await startRedis(...extra);
   });
   afterAll(() => on.server.stop());
   beforeEach(async () => {
