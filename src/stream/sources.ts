@@ -122,8 +122,11 @@ function inFeedThenPosted(redis: Redis, wanted: (transition: Omit<Transition, "i
       return { found, next: next ?? (begin === undefined ? undefined : `${begin} -`) };
     }
     const { found, next } = await posted(tag, rest === "-" ? "" : (rest as string), count);
+    // What moved in that millisecond is in the feed, or before it.
+    const edge = await redis.xrange(key.feed(tag), until, until);
+    const handedOut = new Set(edge.flatMap((entry) => transitionsOf(...entry).map(({ messageId }) => messageId)));
     return {
-      found: found.map(({ id }) => ({ id, until: Number(until) })),
+      found: found.map(({ id }) => ({ id, until: Number(until) - (handedOut.has(id) ? 1 : 0) })),
       next: next === undefined ? undefined : `${until} ${next}`,
     };
   };
