@@ -4,10 +4,9 @@
  * cut off when the file is opened. What arrives in one turn of the event loop shares one transaction, so one
  * sync. A file that is damaged is kept beside, said in the log, and a new one begun.
  */
-import type { Statement } from "bun:sqlite";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { openDatabase } from "./database.ts";
+import { openTable } from "./table.ts";
 
 export interface Entry {
   kind: "post" | "commit" | "rollback";
@@ -66,40 +65,14 @@ interface Waiting {
 /** What SQLite needs for an entry beside its texts, about. */
 const ENTRY_OVERHEAD_BYTES = 100;
 
-const SCHEMA = `
-  PRAGMA journal_mode = WAL;
-  PRAGMA synchronous = FULL;
-  CREATE TABLE IF NOT EXISTS entries (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL, eventId TEXT NOT NULL, bodyHash TEXT NOT NULL, json TEXT NOT NULL, at INTEGER NOT NULL,
-    rejected INTEGER NOT NULL DEFAULT 0);
-  CREATE INDEX IF NOT EXISTS entries_by_event ON entries (eventId);
-  CREATE INDEX IF NOT EXISTS entries_by_kind ON entries (kind, eventId);
-`;
-
 export function journalFile(directory: string): string {
   return join(directory, "journal.sqlite");
 }
 
 /** @param maxBytes of the entries' texts and overhead */
 export function openJournal(directory: string, maxBytes: number, log: Logger): Journal {
-  const database = openDatabase({ path: journalFile(directory), name: "journal", schema: SCHEMA }, log);
-  const insert = database.prepare("INSERT INTO entries (kind, eventId, bodyHash, json, at) VALUES (?, ?, ?, ?, ?)");
-  const byEvent: Statement<KeptEntry, [string]> = database.prepare(
-    "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE eventId = ? AND NOT rejected ORDER BY seq",
-  );
-  const first: Statement<KeptEntry, [number, number]> = database.prepare(
-    "SELECT seq, kind, eventId, bodyHash, json, at FROM entries WHERE seq > ? AND NOT rejected ORDER BY seq LIMIT ?",
-  );
-  const drop = database.prepare("DELETE FROM entries WHERE seq = ?");
-  const { depth: kept, ...sums } = database
-    .query(
-      `SELECT count(*) - coalesce(sum(rejected), 0) AS depth, coalesce(sum(rejected), 0) AS rejected,
-         coalesce(sum(length(CAST(eventId AS BLOB)) + length(CAST(json AS BLOB)) + ${ENTRY_OVERHEAD_BYTES}), 0) AS bytes FROM entries`,
-    )
-    .get() as { depth: number; rejected: number; bytes: number };
-  let depth = kept;
-  let { rejected, bytes } = sums;
+  const table = openTable(journalFile(directory), log);
+  let { depth, rejected, bytes } = table.sums(ENTRY_OVERHEAD_BYTES);
   let full = false;
   /** The last write did. */
   let failed = false;
@@ -128,9 +101,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   function write(entries: readonly Entry[]): boolean {
     if (entries.length === 0) return true;
     try {
-      database.transaction(() => {
-        for (const { kind, eventId, bodyHash, json, at } of entries) insert.run(kind, eventId, bodyHash, json, at);
-      })();
+      table.add(entries);
     } catch (error) {
       log.error({ err: error }, "journal cannot be written"); // the disk is full, or gone
       failed = true;
@@ -157,29 +128,27 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
     },
     find(eventId) {
       const coming = (waitingOf.get(eventId) ?? []).map(({ entry }) => entry);
-      return depth === 0 ? coming : [...byEvent.all(eventId), ...coming];
+      return depth === 0 ? coming : [...table.ofEvent(eventId), ...coming];
     },
     written: (entry) =>
       waitingOf.get(entry.eventId)?.find((one) => one.entry === entry)?.written ?? Promise.resolve(true),
-    oldest: (limit, after = 0) => (depth === 0 ? [] : first.all(after, limit)),
+    oldest: (limit, after = 0) => (depth === 0 ? [] : table.oldest(limit, after)),
     remove(entries) {
-      database.transaction(() => {
-        for (const { seq } of entries) drop.run(seq);
-      })();
+      table.remove(entries);
       full = false;
       failed = false;
       depth -= entries.length;
       bytes -= entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
     },
-    reject({ seq }) {
-      database.run("UPDATE entries SET rejected = 1 WHERE seq = ?", [seq]);
+    reject(entry) {
+      table.reject(entry);
       depth -= 1;
       rejected += 1;
     },
     hasRoom() {
       if (failed && !full) {
         try {
-          database.run("PRAGMA user_version = 0"); // a page that is written, whatever it was before
+          table.touch();
           failed = false;
         } catch {
           // The failure has been logged.
@@ -193,9 +162,9 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       bytes,
       full: isFull(),
       rejected,
-      oldestAt: depth === 0 ? undefined : first.get(0, 1)?.at,
+      oldestAt: depth === 0 ? undefined : table.oldest(1, 0)[0]?.at,
     }),
-    close: () => database.close(),
+    close: () => table.close(),
   };
 }
 
