@@ -31,7 +31,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
 
   const outbox = openOutbox(config.DATA_DIR, log);
   const store = openStore(config, log);
-  const rollbacks = openRollbackReader(config.DATA_DIR);
+  const rollbacks = openRollbackReader(config.DATA_DIR, log);
   const render = createRenderer({ from: config.MAIL_FROM });
   const mailer = createMailer({ smtpUrl, from: config.MAIL_FROM, maxConnections: config.CONCURRENCY });
   let stopping = false;

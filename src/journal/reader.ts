@@ -1,8 +1,13 @@
-/* The worker's view of the service's journal: a rollback that waits there wins already. */
+/*
+ * The worker's view of the service's journal: a rollback that waits there wins already. The service may begin a new
+ * file meanwhile, so each answer looks first which one the path names. While it names none, the one that is open
+ * holds all there is: the service has that one too, or is not there.
+ */
 import { Database, type Statement } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import type { Logger } from "pino";
 import { BUSY_TIMEOUT } from "./database.ts";
 import { journalFile } from "./journal.ts";
+import { type Place, placeOf } from "./place.ts";
 
 export interface RollbackReader {
   /**
@@ -13,20 +18,31 @@ export interface RollbackReader {
   close(): void;
 }
 
-/** Nothing is rolled back as long as there is no journal: the service may be on another machine. */
-export function openRollbackReader(directory: string): RollbackReader {
-  const file = journalFile(directory);
-  let open: { database: Database; statement: Statement<unknown, [string]> } | undefined;
+interface Open {
+  database: Database;
+  statement: Statement<unknown, [string]>;
+  /** From before it was opened: where that has changed meanwhile, it is opened once more than needed. */
+  place: Place;
+}
 
-  function opened(): typeof open {
-    if (open !== undefined || !existsSync(file)) return open;
+/** Nothing is rolled back as long as there is no journal: the service may be on another machine. */
+export function openRollbackReader(directory: string, log: Logger): RollbackReader {
+  const file = journalFile(directory);
+  let open: Open | undefined;
+  let failed = false;
+
+  function opened(): Open | undefined {
+    const place = placeOf(file);
+    if (place[0] === undefined || (open !== undefined && !isElsewhere(open.place, place))) return open;
+    if (open !== undefined && open.place[0] !== place[0]) log.warn("journal is another file now, that one is read");
+    close();
     const database = new Database(file, { readonly: true });
     try {
       database.run(BUSY_TIMEOUT);
       const statement: Statement<unknown, [string]> = database.prepare(
         "SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? LIMIT 1",
       );
-      open = { database, statement };
+      open = { database, statement, place };
       return open;
     } catch (error) {
       database.close();
@@ -35,8 +51,31 @@ export function openRollbackReader(directory: string): RollbackReader {
     }
   }
 
+  function close(): void {
+    open?.statement.finalize(); // or the file would stay open
+    open?.database.close();
+    open = undefined;
+  }
+
   return {
-    isRolledBack: (eventId) => opened()?.statement.get(eventId) != null,
-    close: () => open?.database.close(),
+    isRolledBack(eventId) {
+      try {
+        const found = opened()?.statement.get(eventId) != null;
+        if (failed) log.warn("journal can be read again");
+        failed = false;
+        return found;
+      } catch (error) {
+        if (!failed) log.error({ err: error }, "journal cannot be read for rollbacks, no mail is sent meanwhile");
+        failed = true;
+        close();
+        throw error;
+      }
+    },
+    close,
   };
+}
+
+/** A path that names none says nothing: what is open is all there is. */
+function isElsewhere(opened: Place, now: Place): boolean {
+  return now.some((file, part) => file !== undefined && file !== opened[part]);
 }

@@ -167,7 +167,7 @@ describe("an entry that fails by itself, others of its kind and partition being 
       await fallback.rollback(`next${n++}`);
       return journal.stats().rejected === 1;
     });
-    const reader = openRollbackReader(directory);
+    const reader = openRollbackReader(directory, lines.log);
     expect(reader.isRolledBack("guilty")).toBe(true);
     reader.close();
   });

@@ -1,6 +1,15 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Entry, journalFile, openJournal } from "../../src/journal/journal.ts";
@@ -207,7 +216,7 @@ describe("the journal", () => {
 
 describe("the rollback reader", () => {
   test("sees a rollback that another process has journaled, and nothing where there is no journal", async () => {
-    const reader = openRollbackReader(directory);
+    const reader = openRollbackReader(directory, keepLines().log);
     expect(reader.isRolledBack("e1")).toBe(false);
     const journal = open();
     await journal.append(post("e1"));
@@ -224,9 +233,52 @@ describe("the rollback reader", () => {
     const journal = open();
     await journal.append({ ...post("e1"), kind: "rollback" });
     for (const entry of journal.oldest(9)) journal.reject(entry);
-    const reader = openRollbackReader(directory);
+    const reader = openRollbackReader(directory, keepLines().log);
     expect(reader.isRolledBack("e1")).toBe(true);
     reader.close();
     journal.close();
+  });
+
+  test("reads the file that the path names now, and says so", async () => {
+    const lines = keepLines();
+    const life = open();
+    await life.append({ ...post("e1"), kind: "rollback" });
+    const reader = openRollbackReader(directory, lines.log);
+    expect(reader.isRolledBack("e1")).toBe(true);
+    life.close();
+    for (const part of ["", "-wal", "-shm"]) rmSync(journalFile(directory) + part, { force: true });
+    expect(reader.isRolledBack("e1")).toBe(true);
+    const next = open();
+    expect(reader.isRolledBack("e2")).toBe(false);
+    await next.append({ ...post("e2"), kind: "rollback" });
+    expect(reader.isRolledBack("e2")).toBe(true);
+    expect(reader.isRolledBack("e1")).toBe(false);
+    expect(lines.lines.map(({ msg }) => msg)).toEqual(["journal is another file now, that one is read"]);
+    reader.close();
+    // Nor did it take the WAL away from the one that it reads.
+    expect(existsSync(`${journalFile(directory)}-wal`)).toBe(true);
+    expect(next.hasRoom()).toBe(true);
+    next.close();
+  });
+
+  test("says once that it cannot read the file, and once that it can again", async () => {
+    const lines = keepLines();
+    const life = open();
+    const ids = Array.from({ length: 500 }, (_, n) => `e${n}`.padEnd(100, "."));
+    await Promise.all(ids.map((id) => life.append({ ...post(id), kind: "rollback" })));
+    const reader = openRollbackReader(directory, lines.log);
+    expect(reader.isRolledBack(ids[0] as string)).toBe(true);
+    life.close();
+    for (const part of ["", "-wal"]) writeFileSync(journalFile(directory) + part, "no database".repeat(1_000));
+    for (let n = 0; n < 3; n++) expect(() => reader.isRolledBack(ids[400 + n] as string)).toThrow();
+    const next = open(); // it puts the damaged one aside
+    await next.append({ ...post("e2"), kind: "rollback" });
+    for (let n = 0; n < 3; n++) expect(reader.isRolledBack("e2")).toBe(true);
+    expect(lines.lines.map(({ level, msg }) => `${level} ${msg}`)).toEqual([
+      "50 journal cannot be read for rollbacks, no mail is sent meanwhile",
+      "40 journal can be read again",
+    ]);
+    reader.close();
+    next.close();
   });
 });
