@@ -2,7 +2,8 @@
  * What Redis could not take yet: posts, commits and rollbacks, on the local disk, in the order they came.
  * SQLite with synchronous FULL: an entry is on the disk before its promise resolves, and a torn last write is
  * cut off when the file is opened. What arrives in one turn of the event loop shares one transaction, so one
- * sync. A file that is damaged is kept beside, said in the log, and a new one begun.
+ * sync. A file that is damaged is kept beside, said in the log, and a new one begun; one that is deleted while it is
+ * open is begun anew with all it held, before the next entry counts as written.
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
@@ -101,6 +102,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   function write(entries: readonly Entry[]): boolean {
     if (entries.length === 0) return true;
     try {
+      table.keepInPlace();
       table.add(entries);
     } catch (error) {
       log.error({ err: error }, "journal cannot be written"); // the disk is full, or gone
@@ -146,13 +148,15 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       rejected += 1;
     },
     hasRoom() {
-      if (failed && !full) {
-        try {
+      try {
+        table.keepInPlace();
+        if (failed && !full) {
           table.touch();
           failed = false;
-        } catch {
-          // The failure has been logged.
         }
+      } catch (error) {
+        if (!failed) log.error({ err: error }, "journal cannot be written");
+        failed = true;
       }
       return !isFull();
     },
@@ -164,7 +168,14 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       rejected,
       oldestAt: depth === 0 ? undefined : table.oldest(1, 0)[0]?.at,
     }),
-    close: () => table.close(),
+    close() {
+      try {
+        if (depth > 0 || rejected > 0) table.keepInPlace();
+      } catch (error) {
+        log.error({ err: error }, "journal cannot be kept, its file is gone");
+      }
+      table.close();
+    },
   };
 }
 

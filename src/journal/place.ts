@@ -5,7 +5,7 @@ import { statSync } from "node:fs";
 export type Place = [file: string | undefined, wal: string | undefined, index: string | undefined];
 
 /** Device and inode; undefined when it names none. No other file gets these as long as one has this one open. */
-function fileAt(path: string): string | undefined {
+export function fileAt(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false, bigint: true });
   return found && `${found.dev}:${found.ino}`;
 }

@@ -1,5 +1,7 @@
 /* Redis away: posts go on, nothing is lost, nothing doubles, rollbacks win. Seen from outside. */
 import { describe, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import type { FakeRelay, RelayScript } from "../support/relay.ts";
@@ -58,6 +60,23 @@ describe("Redis away", () => {
     await until("each has its mail", () => mailedIds(setup.relay).length >= wanted.size, 30_000);
     expect(mailedIds(setup.relay).sort()).toEqual([...wanted].map(String).sort());
     expect(wanted.size).toBe(450);
+  }, 60_000);
+
+  test("a journal that is deleted meanwhile is begun anew, and what it held is mailed after kill -9", async () => {
+    const setup = await setUp();
+    await setup.redis.kill();
+    const first = await serviceOn(setup);
+    const ids: unknown[] = [];
+    const post = async (n: number) => ids.push((await accepted(first, eventWith(`evt_${n}`)))["id"]);
+    for (let n = 0; n < 20; n++) await post(n);
+    for (const part of ["", "-wal", "-shm"]) rmSync(join(first.dataDir, `journal.sqlite${part}`));
+    for (let n = 20; n < 40; n++) await post(n);
+    expect(first.lines.filter(({ level, msg }) => level === 50 && msg.startsWith("journal"))).toHaveLength(1);
+    await first.kill();
+    await setup.redis.start();
+    await serviceOn(setup);
+    await until("each has its mail", () => mailedIds(setup.relay).length >= ids.length, 30_000);
+    expect(mailedIds(setup.relay).sort()).toEqual(ids.map(String).sort());
   }, 60_000);
 
   test("another body under a journaled id is 422", async () => {

@@ -1,10 +1,14 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
+  copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -12,7 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Entry, journalFile, openJournal } from "../../src/journal/journal.ts";
+import { type Entry, journalFile, type KeptEntry, openJournal } from "../../src/journal/journal.ts";
 import { openRollbackReader } from "../../src/journal/reader.ts";
 import { keepLines } from "../support/log.ts";
 
@@ -138,6 +142,134 @@ describe("the journal", () => {
     journal.close();
     const again = open();
     expect(again.stats()).toMatchObject({ depth: 0, rejected: 1 });
+    again.close();
+  });
+
+  const parts = ["", "-wal", "-shm"];
+  const filesGone: [string, string[]][] = [
+    ["it is", parts],
+    ["it alone is", [""]],
+    ["it and its WAL are", ["", "-wal"]],
+    ["its WAL is", ["-wal"]],
+    ["the index of its WAL is", ["-shm"]],
+    ["its WAL and the index of that are", ["-wal", "-shm"]],
+  ];
+  test.each(filesGone)("begins the file anew with all it held when %s deleted while it is open", async (_, gone) => {
+    const lines = keepLines();
+    const journal = openJournal(directory, MIB, lines.log);
+    const reader = openRollbackReader(directory, lines.log);
+    for (const id of ["a", "b", "c", "d"]) await journal.append(post(id));
+    await journal.append({ ...post("b"), kind: "rollback" });
+    const [a, b] = journal.oldest(2);
+    journal.remove([a as KeptEntry]);
+    journal.reject(b as KeptEntry);
+    expect(reader.isRolledBack("b")).toBe(true);
+    const before = journal.stats();
+    for (const part of gone) rmSync(journalFile(directory) + part);
+    expect(reader.isRolledBack("b")).toBe(true);
+    expect(await Promise.all(["e", "f"].map((id) => journal.append(post(id))))).toEqual([true, true]);
+    expect(await journal.append({ ...post("c"), kind: "rollback" })).toBe(true);
+    expect(reader.isRolledBack("c")).toBe(true);
+    expect(reader.isRolledBack("b")).toBe(true);
+    expect(lines.lines.filter(({ level }) => level === 50)).toMatchObject([
+      { msg: "journal was deleted or replaced while it is open, it is begun anew" },
+    ]);
+
+    // As after kill -9 at this moment, while the first one and the reader still have it open.
+    const killed = mkdtempSync(join(tmpdir(), "pp-"));
+    for (const part of parts) copyFileSync(journalFile(directory) + part, journalFile(killed) + part);
+    const again = openJournal(killed, MIB, lines.log);
+    expect(again.oldest(9)).toEqual(journal.oldest(9));
+    expect(again.oldest(9).map(({ kind, eventId }) => `${kind} ${eventId}`)).toEqual([
+      "post c",
+      "post d",
+      "rollback b",
+      "post e",
+      "post f",
+      "rollback c",
+    ]);
+    expect(again.oldest(9).map(({ seq }) => seq)).toEqual([3, 4, 5, 6, 7, 8]);
+    expect(again.stats()).toEqual({ ...before, depth: before.depth + 3, bytes: journal.stats().bytes });
+    again.close();
+    rmSync(killed, { recursive: true });
+
+    journal.close();
+    reader.close();
+    expect(readdirSync(directory).filter((name) => /new|replaced|unreadable/.test(name))).toEqual([]);
+    const last = open();
+    expect(last.stats()).toMatchObject({ depth: 6, rejected: 1 });
+    last.close();
+  });
+
+  test("begins a deleted file anew when it is asked for room, and when it is closed", async () => {
+    const journal = open();
+    await journal.append(post("e1"));
+    for (const part of parts) rmSync(journalFile(directory) + part);
+    expect(journal.hasRoom()).toBe(true);
+    expect(parts.map((part) => existsSync(journalFile(directory) + part))).toEqual([true, true, true]);
+    for (const part of parts) rmSync(journalFile(directory) + part);
+    journal.close();
+    const again = open();
+    expect(again.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1"]);
+    again.close();
+  });
+
+  test("leaves nothing of a deleted file open", async () => {
+    const journal = open();
+    for (let round = 0; round < 3; round++) {
+      for (const part of parts) rmSync(journalFile(directory) + part);
+      expect(await journal.append(post(`e${round}`))).toBe(true);
+    }
+    journal.remove(journal.oldest(1));
+    const opened = readdirSync("/proc/self/fd").flatMap((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return []; // the one that read the folder
+      }
+    });
+    expect(opened.filter((path) => path.startsWith(directory) && path.endsWith("(deleted)"))).toEqual([]);
+    journal.close();
+  });
+
+  test("puts aside what has taken its path, and goes on in a file of its own", async () => {
+    const journal = open();
+    await journal.append(post("e1"));
+    renameSync(journalFile(directory), join(directory, "taken-away"));
+    writeFileSync(journalFile(directory), "somebody's");
+    expect(await journal.append(post("e2"))).toBe(true);
+    const [aside = ""] = readdirSync(directory).filter((name) => name.includes(".replaced-"));
+    expect(readFileSync(join(directory, aside), "utf8")).toBe("somebody's");
+    journal.close();
+    const again = open();
+    expect(again.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1", "e2"]);
+    again.close();
+  });
+
+  test("has not written what came while its deleted file could not be begun anew, and goes on when it can", async () => {
+    const lines = keepLines();
+    const journal = openJournal(directory, MIB, lines.log);
+    await journal.append(post("e1"));
+    for (const part of parts) rmSync(journalFile(directory) + part);
+    const blocker = `${journalFile(directory)}.new`;
+    mkdirSync(blocker);
+    expect(journal.hasRoom()).toBe(false);
+    expect(await journal.append(post("e2"))).toBe(false);
+    expect(journal.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1"]);
+    // It can take the path, and cannot be opened there.
+    rmSync(blocker, { recursive: true });
+    mkdirSync(join(`${journalFile(directory)}-wal`, "full"), { recursive: true });
+    expect(await journal.append(post("e3"))).toBe(false);
+    expect(journal.hasRoom()).toBe(false);
+    rmSync(`${journalFile(directory)}-wal`, { recursive: true });
+    expect(journal.hasRoom()).toBe(true);
+    expect(await journal.append(post("e4"))).toBe(true);
+    const said = lines.lines.filter(({ msg }) => String(msg).includes("deleted or replaced"));
+    expect(said).toHaveLength(1);
+    expect(readdirSync(directory).filter((name) => /replaced|unreadable/.test(name))).toEqual([]);
+    journal.close();
+    const again = open();
+    expect(again.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1", "e4"]);
     again.close();
   });
 
