@@ -2,8 +2,9 @@
  * What the relay has taken and Redis has not been told yet. The fact is written to a local file while the first
  * settlement is on its way, so a worker that is killed before Redis has it knows after its restart, and does not
  * send again. Written survives kill -9; it is synced, to survive a power loss too, when that settlement has failed.
- * The file only grows, a line for each batch and one that names the settled ones, until it is big and begun anew
- * with what is not settled. A fact that is settled twice meets the fence of its script and does no harm.
+ * The file only grows, a line for each batch and one that names the settled ones, until it is big, or somebody has
+ * deleted it, and it is begun anew with what is not settled. A fact that is settled twice meets the fence of its script
+ * and does no harm.
  */
 import {
   closeSync,
@@ -18,6 +19,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { fileAt } from "./place.ts";
 
 interface SentFact {
   tag: string;
@@ -55,6 +57,7 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
   let settled: number[] = [];
   let lastId = 0;
   let fd: number | undefined;
+  let file: string | undefined;
   let bytes = 0;
 
   /** Whether it worked. */
@@ -89,7 +92,17 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
     }
     if (fd !== undefined) closeSync(fd);
     fd = next;
+    file = fileAt(path);
     settled = [];
+  }
+
+  /** Deleted or replaced, it is written on by us, and read by nobody after a restart. */
+  function beginIfGone(): boolean {
+    if (fd === undefined || fileAt(path) === file) return false;
+    return orLog("outbox was deleted or replaced, and cannot be begun anew", () => {
+      begin();
+      log.error({ path }, "outbox was deleted or replaced while it is open, it is begun anew");
+    });
   }
 
   function recover(): void {
@@ -116,6 +129,7 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
       const id = ++lastId;
       const line = JSON.stringify({ id, facts: facts.map(factOf) });
       batches.set(id, line);
+      if (beginIfGone()) return id;
       if (bytes > maxBytes && orLog("outbox cannot be begun anew", begin)) return id;
       orLog("outbox cannot be written", () => {
         append(settled.length === 0 ? line : `${JSON.stringify(settled)}\n${line}`);
@@ -123,7 +137,9 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
       });
       return id;
     },
-    sync: () => orLog("outbox cannot be synced", () => fd !== undefined && fdatasyncSync(fd)),
+    sync() {
+      if (!beginIfGone()) orLog("outbox cannot be synced", () => fd !== undefined && fdatasyncSync(fd));
+    },
     forget(id) {
       if (batches.delete(id)) settled.push(id);
     },

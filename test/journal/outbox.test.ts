@@ -126,6 +126,21 @@ test("while it cannot be begun anew, it goes on in the old file", () => {
   expect(leftIn(open())).toHaveLength(20);
 });
 
+test.each([
+  ["recorded", (outbox: Outbox) => outbox.record([fact("m3")]), ["m2", "m3"]],
+  ["synced", (outbox: Outbox) => outbox.sync(), ["m2"]],
+] as const)("one that was deleted is begun anew when the next one is %s, and that is said once", (_, next, left) => {
+  const { log, lines } = keepLines();
+  const outbox = open(undefined, log);
+  outbox.forget(outbox.record([fact("m1")]));
+  outbox.record([fact("m2")]);
+  rmSync(file);
+  next(outbox);
+  outbox.sync();
+  expect(lines.map(({ msg }) => msg)).toEqual(["outbox was deleted or replaced while it is open, it is begun anew"]);
+  expect(leftIn(open())).toEqual(left.map(fact));
+});
+
 test("one that cannot be read is put aside for a person", () => {
   mkdirSync(file);
   const { log, lines } = keepLines();
