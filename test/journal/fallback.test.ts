@@ -11,7 +11,7 @@ import { createIngress } from "../../src/stream/ingress.ts";
 import { key } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
-import { eventWith } from "../support/event.ts";
+import { eventWith, eventWithOwn } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 
@@ -118,10 +118,7 @@ describe("while Redis is away", () => {
 
   test("the same post with unknown fields in another order is a duplicate", async () => {
     await server.kill();
-    const withSeat = (seat: object) => {
-      const event = eventWith("e1");
-      return { ...event, data: { ...event.data, seat } } as typeof event;
-    };
+    const withSeat = (seat: object) => eventWithOwn("e1", { seat });
     const answers = await Promise.all([
       fallback.post(withSeat({ row: 4, letter: "A" })),
       fallback.post(withSeat({ letter: "A", row: 4 })),

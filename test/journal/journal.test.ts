@@ -31,6 +31,21 @@ function open(maxBytes = MIB) {
   return openJournal(directory, maxBytes, keepLines().log);
 }
 
+/** The events of what is kept, read by the next life. */
+function idsAfterReopening(): string[] {
+  const again = open();
+  const ids = again.oldest(9).map(({ eventId }) => eventId);
+  again.close();
+  return ids;
+}
+
+/** The file, its WAL and the index of that. */
+const PARTS = ["", "-wal", "-shm"];
+
+function deleteFiles(parts: readonly string[] = PARTS): void {
+  for (const part of parts) rmSync(journalFile(directory) + part);
+}
+
 function post(eventId: string, json = "{}"): Entry {
   return { kind: "post", eventId, bodyHash: "h", json, at: 1_000 };
 }
@@ -145,9 +160,8 @@ describe("the journal", () => {
     again.close();
   });
 
-  const parts = ["", "-wal", "-shm"];
   const filesGone: [string, string[]][] = [
-    ["it is", parts],
+    ["it is", PARTS],
     ["it alone is", [""]],
     ["it and its WAL are", ["", "-wal"]],
     ["its WAL is", ["-wal"]],
@@ -165,7 +179,7 @@ describe("the journal", () => {
     journal.reject(b as KeptEntry);
     expect(reader.isRolledBack("b")).toBe(true);
     const before = journal.stats();
-    for (const part of gone) rmSync(journalFile(directory) + part);
+    deleteFiles(gone);
     expect(reader.isRolledBack("b")).toBe(true);
     expect(await Promise.all(["e", "f"].map((id) => journal.append(post(id))))).toEqual([true, true]);
     expect(await journal.append({ ...post("c"), kind: "rollback" })).toBe(true);
@@ -177,7 +191,7 @@ describe("the journal", () => {
 
     // As after kill -9 at this moment, while the first one and the reader still have it open.
     const killed = mkdtempSync(join(tmpdir(), "pp-"));
-    for (const part of parts) copyFileSync(journalFile(directory) + part, journalFile(killed) + part);
+    for (const part of PARTS) copyFileSync(journalFile(directory) + part, journalFile(killed) + part);
     const again = openJournal(killed, MIB, lines.log);
     expect(again.oldest(9)).toEqual(journal.oldest(9));
     expect(again.oldest(9).map(({ kind, eventId }) => `${kind} ${eventId}`)).toEqual([
@@ -204,20 +218,18 @@ describe("the journal", () => {
   test("begins a deleted file anew when it is asked for room, and when it is closed", async () => {
     const journal = open();
     await journal.append(post("e1"));
-    for (const part of parts) rmSync(journalFile(directory) + part);
+    deleteFiles();
     expect(journal.hasRoom()).toBe(true);
-    expect(parts.map((part) => existsSync(journalFile(directory) + part))).toEqual([true, true, true]);
-    for (const part of parts) rmSync(journalFile(directory) + part);
+    expect(PARTS.map((part) => existsSync(journalFile(directory) + part))).toEqual([true, true, true]);
+    deleteFiles();
     journal.close();
-    const again = open();
-    expect(again.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1"]);
-    again.close();
+    expect(idsAfterReopening()).toEqual(["e1"]);
   });
 
   test("leaves nothing of a deleted file open", async () => {
     const journal = open();
     for (let round = 0; round < 3; round++) {
-      for (const part of parts) rmSync(journalFile(directory) + part);
+      deleteFiles();
       expect(await journal.append(post(`e${round}`))).toBe(true);
     }
     journal.remove(journal.oldest(1));
@@ -241,16 +253,14 @@ describe("the journal", () => {
     const [aside = ""] = readdirSync(directory).filter((name) => name.includes(".replaced-"));
     expect(readFileSync(join(directory, aside), "utf8")).toBe("somebody's");
     journal.close();
-    const again = open();
-    expect(again.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1", "e2"]);
-    again.close();
+    expect(idsAfterReopening()).toEqual(["e1", "e2"]);
   });
 
   test("has not written what came while its deleted file could not be begun anew, and goes on when it can", async () => {
     const lines = keepLines();
     const journal = openJournal(directory, MIB, lines.log);
     await journal.append(post("e1"));
-    for (const part of parts) rmSync(journalFile(directory) + part);
+    deleteFiles();
     const blocker = `${journalFile(directory)}.new`;
     mkdirSync(blocker);
     expect(journal.hasRoom()).toBe(false);
@@ -268,9 +278,7 @@ describe("the journal", () => {
     expect(said).toHaveLength(1);
     expect(readdirSync(directory).filter((name) => /replaced|unreadable/.test(name))).toEqual([]);
     journal.close();
-    const again = open();
-    expect(again.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1", "e4"]);
-    again.close();
+    expect(idsAfterReopening()).toEqual(["e1", "e4"]);
   });
 
   test("survives a torn last write: what was acknowledged before it is there", async () => {
@@ -378,7 +386,7 @@ describe("the rollback reader", () => {
     const reader = openRollbackReader(directory, lines.log);
     expect(reader.isRolledBack("e1")).toBe(true);
     life.close();
-    for (const part of ["", "-wal", "-shm"]) rmSync(journalFile(directory) + part, { force: true });
+    for (const part of PARTS) rmSync(journalFile(directory) + part, { force: true });
     expect(reader.isRolledBack("e1")).toBe(true);
     const next = open();
     expect(reader.isRolledBack("e2")).toBe(false);

@@ -6,7 +6,7 @@ import { tagsOfMessage } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { defer, sent } from "../../src/stream/settle.ts";
 import { promote, take } from "../../src/stream/take.ts";
-import { eventWith } from "../support/event.ts";
+import { eventWith, eventWithOwn } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
 import { accepted, DAY_MS, onRedis, redisNow } from "./fixture.ts";
 
@@ -124,10 +124,7 @@ describe("the same event again", () => {
 
   test("with fields that we do not know in another order is a duplicate", async () => {
     const ingress = on.ingress();
-    const withSeats = (...seats: object[]) => {
-      const event = eventWith("evt_1");
-      return { ...event, data: { ...event.data, seats } } as typeof event;
-    };
+    const withSeats = (...seats: object[]) => eventWithOwn("evt_1", { seats });
     const { messageId, dueAt, state } = accepted(await ingress.post(withSeats({ row: 4, letter: "A" }, { row: 5 })));
     const again = await ingress.post(withSeats({ letter: "A", row: 4 }, { row: 5 }));
     expect(accepted(again)).toMatchObject({ messageId, dueAt, state, duplicate: true });

@@ -15,3 +15,9 @@ export function eventWith(id: string, options?: Event["options"], email = "an@ex
     options,
   };
 }
+
+/** The same with fields of the team's own in its data. */
+export function eventWithOwn(id: string, own: Record<string, unknown>): Event {
+  const event = eventWith(id);
+  return { ...event, data: { ...event.data, ...own } };
+}

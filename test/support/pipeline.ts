@@ -1,5 +1,5 @@
 /* Ingress, worker and relay on one Redis, in this process: what the worker's tests need of the whole. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
@@ -68,6 +68,9 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
       return posted.messageId;
     },
     async startWorker(smtpUrl, options = {}) {
+      const { consumer = "worker-test" } = options;
+      const folder = join(directory, consumer); // each has its own, and the next one of its name has it again
+      mkdirSync(folder, { recursive: true });
       const own = quiet(connect(server.address, "worker"));
       connections.push(own);
       await own.connect();
@@ -76,13 +79,13 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
         openBlocking: () => quiet(connect(server.address, "blocking")),
         readsPartitionsTogether: true,
         partitions: 1,
-        consumer: "worker-test",
+        consumer,
         concurrency: 4,
         leaseMs: 30_000,
         dedupTtlMs: 86_400_000,
         retentionMs: 86_400_000,
         booking: { store: undefined, delaysMs: [100], maxAsks: 3 },
-        outbox: openOutbox(directory, lines.log),
+        outbox: openOutbox(folder, lines.log),
         isRolledBack: () => false,
         priorityOrder: "weighted",
         policy: { maxRetries: 3, retryDelaysMs: [1], onUnknown: "resend" },

@@ -1,5 +1,6 @@
 /* A real Redis for a test file, and for each of its tests a pipeline on it, and relays. */
 import { afterAll, afterEach, beforeAll, beforeEach } from "bun:test";
+import type { Mailer } from "../../src/mail/mailer.ts";
 import { type Pipeline, startPipeline } from "../support/pipeline.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
@@ -10,6 +11,11 @@ export interface OnPipeline {
   relayWith(script?: RelayScript): Promise<FakeRelay>;
   /** Those that a message went through. */
   statesOf(messageId: string): Promise<string[]>;
+}
+
+/** A mailer without a relay. */
+export function mailerThat(send: Mailer["send"]): Mailer {
+  return { send, probe: async () => undefined, close: async () => {}, abort() {} };
 }
 
 /** @param extra arguments of redis-server */

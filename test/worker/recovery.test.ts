@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BookingStore } from "../../src/booking/store.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
-import type { Mailer } from "../../src/mail/mailer.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
@@ -14,7 +13,7 @@ import { rollback } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import type { FakeRelay } from "../support/relay.ts";
 import { until } from "../support/until.ts";
-import { onPipeline } from "./fixture.ts";
+import { mailerThat, onPipeline } from "./fixture.ts";
 
 const TAG = tagOf(0);
 
@@ -56,22 +55,14 @@ test("two workers, and Redis away for longer than the lease: neither robs the ot
   const held: (() => void)[] = [];
   const tries = new Map<string, number>();
   // Holds each mail until it is told to go on, as a slow relay does.
-  const mailer: Mailer = {
-    async send({ to }) {
-      const nth = (tries.get(to.address) ?? 0) + 1;
-      tries.set(to.address, nth);
-      if (nth === 1) await new Promise<void>((resolve) => held.push(resolve));
-      return { kind: "sent", reply: "250 2.0.0 queued" };
-    },
-    probe: async () => undefined,
-    close: async () => {},
-    abort() {},
-  };
-  const directories = ["a", "b"].map(() => mkdtempSync(join(tmpdir(), "pp-")));
-  for (const [i, directory] of directories.entries()) {
-    const outbox = openOutbox(directory, on.pipeline.lines.log);
-    await on.pipeline.startWorker(relay.url, { consumer: `worker-${i}`, concurrency: count, mailer, leaseMs, outbox });
-  }
+  const mailer = mailerThat(async ({ to }) => {
+    const nth = (tries.get(to.address) ?? 0) + 1;
+    tries.set(to.address, nth);
+    if (nth === 1) await new Promise<void>((resolve) => held.push(resolve));
+    return { kind: "sent", reply: "250 2.0.0 queued" };
+  });
+  for (const consumer of ["worker-0", "worker-1"])
+    await on.pipeline.startWorker(relay.url, { consumer, concurrency: count, mailer, leaseMs });
   const posts = Array.from({ length: count }, (_, i) => eventWith(`evt_${i}`, undefined, `a${i}@example.com`));
   const ids = await Promise.all(posts.map((event) => on.pipeline.post(event)));
   await until("all are being sent", () => held.length === count);
@@ -82,7 +73,6 @@ test("two workers, and Redis away for longer than the lease: neither robs the ot
   await on.server.start();
   for (const id of ids) await on.pipeline.entered(id, "sent");
   expect([...tries.values()]).toEqual(ids.map(() => 1));
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 }, 30_000);
 
 test("a rollback that is journaled while the booking store is asked wins over the answer", async () => {

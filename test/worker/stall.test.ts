@@ -1,38 +1,24 @@
 /* Redis stands still for longer than a lease, and no call fails: nobody could renew one, and nobody was lost. */
-import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { expect, test } from "bun:test";
 import type { Redis } from "ioredis";
-import { openOutbox } from "../../src/journal/outbox.ts";
-import type { Mailer } from "../../src/mail/mailer.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { tagOf } from "../../src/stream/keys.ts";
 import { take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
-import { onPipeline } from "./fixture.ts";
+import { mailerThat, onPipeline } from "./fixture.ts";
 
 const LEASE_MS = 1_000;
 const TAG = tagOf(0);
 const NO_RELAY = "smtp://127.0.0.1:1";
 const on = onPipeline("--enable-debug-command", "yes");
-const directories: string[] = [];
-afterEach(() => {
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
-});
 
 function countingMailer() {
   const mails = new Map<string, number>();
-  const mailer: Mailer = {
-    async send({ to }) {
-      mails.set(to.address, (mails.get(to.address) ?? 0) + 1);
-      return { kind: "sent", reply: "250 2.0.0 queued" };
-    },
-    probe: async () => undefined,
-    close: async () => {},
-    abort() {},
-  };
+  const mailer = mailerThat(async ({ to }) => {
+    mails.set(to.address, (mails.get(to.address) ?? 0) + 1);
+    return { kind: "sent", reply: "250 2.0.0 queued" };
+  });
   return { mails, mailer };
 }
 
@@ -48,10 +34,7 @@ test("two workers under load, and Redis stops again and again: no mail twice, an
   const left = await on.pipeline.post(eventWith("evt_left", {}, "left@example.com"));
   await take(on.pipeline.redis, TAG, "worker-lost", 1, [0, 0, 0]);
   for (const consumer of ["worker-a", "worker-b"]) {
-    const directory = mkdtempSync(join(tmpdir(), "pp-"));
-    directories.push(directory);
-    const outbox = openOutbox(directory, on.pipeline.lines.log);
-    await on.pipeline.startWorker(NO_RELAY, { consumer, concurrency: 40, mailer, leaseMs: LEASE_MS, outbox });
+    await on.pipeline.startWorker(NO_RELAY, { consumer, concurrency: 40, mailer, leaseMs: LEASE_MS });
   }
   let posted = 0;
   for (let stall = 0; stall < 4; stall++) {
