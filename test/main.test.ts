@@ -12,3 +12,10 @@ test.each(["", "--json", "--markdown"])(
     expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
   },
 );
+
+test("the README's table is the one that `postpaid config --markdown` prints", async () => {
+  const { stdout } = Bun.spawnSync([process.execPath, MAIN, "config", "--markdown"]);
+  const readme = await Bun.file(join(import.meta.dir, "../README.md")).text();
+  expect(stdout.length).toBeGreaterThan(1_000);
+  expect(readme).toContain(stdout.toString());
+});
