@@ -125,11 +125,6 @@ export async function attest(
   return (await attestScript(redis, tag, [messageId, attempt, oneLine(reply), retentionMs])) === 1;
 }
 
-/** Whether it was rolled back since it was taken. */
-export async function isRolledBack(redis: Redis, { tag, messageId }: Claim): Promise<boolean> {
-  return (await redis.hexists(key.message(tag, messageId), "k")) === 1;
-}
-
 /** As `sent`; and what was lost to another worker meanwhile, and has not been begun again there, need not be. */
 export async function sentOrAttested(
   redis: Redis,

@@ -114,6 +114,8 @@ function inFeed(redis: Redis, wanted: (transition: Omit<Transition, "id">) => bo
 function inFeedThenPosted(redis: Redis, wanted: (transition: Omit<Transition, "id">) => boolean): Source {
   const feed = inFeed(redis, wanted);
   const posted = inPosted(redis);
+  /** By tag, read once: who moved in the millisecond that the feed begins in. */
+  const edges = new Map<string, Set<string>>();
   return async (tag, position, count) => {
     const [, until, rest] = /^(\d{1,16}) (\d{1,12} \d{1,9}|-)$/.exec(position) ?? [];
     if (until === undefined) {
@@ -122,14 +124,19 @@ function inFeedThenPosted(redis: Redis, wanted: (transition: Omit<Transition, "i
       return { found, next: next ?? (begin === undefined ? undefined : `${begin} -`) };
     }
     const { found, next } = await posted(tag, rest === "-" ? "" : (rest as string), count);
-    // What moved in that millisecond is in the feed, or before it.
-    const edge = await redis.xrange(key.feed(tag), until, until);
-    const handedOut = new Set(edge.flatMap((entry) => transitionsOf(...entry).map(({ messageId }) => messageId)));
+    const handedOut = edges.get(tag) ?? (await movedAt(redis, tag, until));
+    edges.set(tag, handedOut);
     return {
       found: found.map(({ id }) => ({ id, until: Number(until) - (handedOut.has(id) ? 1 : 0) })),
       next: next === undefined ? undefined : `${until} ${next}`,
     };
   };
+}
+
+/** Those of whom the feed has a transition in that millisecond; of others of that time it no longer has it. */
+async function movedAt(redis: Redis, tag: string, epochMs: string): Promise<Set<string>> {
+  const entries = await redis.xrange(key.feed(tag), epochMs, epochMs);
+  return new Set(entries.flatMap((entry) => transitionsOf(...entry).map(({ messageId }) => messageId)));
 }
 
 /** Time of the oldest entry, epoch ms; undefined when none has been trimmed. */

@@ -4,8 +4,10 @@ import type { Committed, RolledBack } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import checkSource from "./check.lua" with { type: "text" };
 import commitSource from "./commit.lua" with { type: "text" };
+import { key } from "./keys.ts";
 import rollbackSource from "./rollback.lua" with { type: "text" };
 import { script } from "./script.ts";
+import type { Claim } from "./take.ts";
 import undecidedSource from "./undecided.lua" with { type: "text" };
 
 const commitScript = script("commit", commitSource, " flags=allow-oom");
@@ -32,6 +34,11 @@ export async function rollback(
   const reply = await rollbackScript(redis, tag, [messageId, dedupTtlMs, retentionMs]);
   const [kind, id, state] = reply as ["cancelled" | "in_flight" | "too_late", string, State];
   return { kind, messageId: id, state };
+}
+
+/** Whether it was rolled back since it was taken. */
+export async function wasRolledBack(redis: Redis, { tag, messageId }: Claim): Promise<boolean> {
+  return (await redis.hexists(key.message(tag, messageId), "k")) === 1;
 }
 
 /** A held message whose check-back is due. */

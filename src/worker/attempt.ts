@@ -50,7 +50,7 @@ export async function attempt(taken: Taken, event: Event | undefined, deps: Atte
   try {
     mail = deps.render(event, taken.messageId);
   } catch (error) {
-    return { kind: "dead", reason: `the mail cannot be rendered: ${error instanceof Error ? error.message : error}` };
+    return { kind: "dead", reason: `the mail cannot be rendered: ${messageOf(error)}` };
   }
   const delivery = await deps.mailer.send(mail);
   switch (delivery.kind) {
@@ -76,8 +76,7 @@ function askJournal(event: Event, deps: AttemptDeps): Settlement | undefined {
   try {
     return deps.isRolledBack(event.id) ? { kind: "cancelled", reason: "rolled back while Redis was away" } : undefined;
   } catch (error) {
-    const reason = `nobody can say whether it was rolled back: ${error instanceof Error ? error.message : error}`;
-    return { kind: "postponed", delayMs: JOURNAL_RETRY_MS, counts: false, reason };
+    return { kind: "postponed", delayMs: JOURNAL_RETRY_MS, counts: false, reason: doubtOf(error) };
   }
 }
 
@@ -88,9 +87,16 @@ async function askRedis(taken: Taken, deps: AttemptDeps): Promise<Settlement | u
     const reason = "rolled back while the booking store was asked";
     return (await deps.wasRolledBack(taken)) ? { kind: "cancelled", reason } : undefined;
   } catch (error) {
-    const reason = `nobody can say whether it was rolled back: ${error instanceof Error ? error.message : error}`;
-    return { kind: "released", reason };
+    return { kind: "released", reason: doubtOf(error) };
   }
+}
+
+function doubtOf(error: unknown): string {
+  return `nobody can say whether it was rolled back: ${messageOf(error)}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Undefined when the signal was first. `work` never rejects. */

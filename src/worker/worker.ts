@@ -17,8 +17,9 @@ import { RedisAway } from "../stream/fault.ts";
 import { tagsOf } from "../stream/keys.ts";
 import { reclaim } from "../stream/lease.ts";
 import { eventOf } from "../stream/record.ts";
-import { isRolledBack, sentOrAttested } from "../stream/settle.ts";
+import { sentOrAttested } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
+import { wasRolledBack } from "../stream/transaction.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
 import { createCircuit } from "./circuit.ts";
@@ -99,8 +100,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   });
 
   const stopping = new AbortController();
-  const wasRolledBack = (taken: Taken) => isRolledBack(redis, taken);
-  const deps = { ...options, circuit, wasRolledBack, stopping: stopping.signal };
+  const deps = {
+    ...options,
+    circuit,
+    wasRolledBack: (taken: Taken) => wasRolledBack(redis, taken),
+    stopping: stopping.signal,
+  };
   async function begin(taken: Taken, ended: () => void): Promise<void> {
     const startedAt = performance.now();
     const event = eventOf(taken.json);
