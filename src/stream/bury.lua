@@ -13,10 +13,9 @@ for i = 2, #ARGV, 6 do
     remove(ARGV[i], ARGV[i + 1])
     end_rolled_back(id, 'dead', attempt, ARGV[i + 5], l, rolled_back)
   elseif l then
-    local fields = {}
-    alike = lay_out(id, ARGV[i + 5], ARGV[i + 4], fields)
+    alike = lay_out(id, ARGV[i + 5], ARGV[i + 4])
     remove(ARGV[i], ARGV[i + 1])
-    move(id, 'sending', 'dead', attempt, ARGV[i + 5], l, fields)
+    move(id, 'sending', 'dead', attempt, ARGV[i + 5], l)
   end
   result[#result + 1] = alike
 end

@@ -11,7 +11,7 @@ for _, id in ipairs(redis.call('ZRANGE', HELD, '-inf', AT, 'BYSCORE', 'LIMIT', 0
     local next_at = AT + ARGV[math.min(2 + asked, #ARGV)]
     redis.call('HSET', MESSAGE .. id, 'd', next_at)
     redis.call('ZADD', HELD, next_at, id)
-    for _, v in ipairs({ id, m[3], asked, m[4] }) do result[#result + 1] = v end
+    for _, v in ipairs({ id, event_of(m[3]), asked, m[4] }) do result[#result + 1] = v end
   else
     redis.call('ZREM', HELD, id)
   end

@@ -5,15 +5,18 @@
 local id, rolled_back = message_of(ARGV[1])
 if rolled_back then return { 'cancelled', ARGV[1], 'cancelled', 0 } end
 if not id then return { 'not_found', '', '', 0 } end
-local m = redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'p', 'l', 'k')
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'i', 'l', 'k')
 if m[1] == 'cancelled' or m[6] then return { 'cancelled', id, m[1], m[2] or 0 } end
 if m[1] ~= 'held' then return { 'committed', id, m[1], m[2] } end
 local delay = tonumber(m[3])
 local state = delay > 0 and 'scheduled' or 'queued'
 redis.call('ZREM', HELD, id)
-local fields = { 'd', AT + delay }
-if delay > 0 then redis.call('ZADD', DUE, AT + delay, id) else fields[3], fields[4] = 'q', enqueue(m[4], id) end
-move(id, 'held', state, '', 'committed', m[5], fields)
+if delay > 0 then
+  redis.call('ZADD', DUE, AT + delay, id)
+  move(id, 'held', state, '', 'committed', m[5], 'd', AT + delay)
+else
+  move(id, 'held', state, '', 'committed', m[5], 'd', AT, 'q', enqueue(rank_of(m[4]), id))
+end
 redis.call('HDEL', MESSAGE .. id, 'h', 'w')
 finish()
 return { 'committed', id, state, AT + delay }

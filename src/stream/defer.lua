@@ -12,7 +12,7 @@ for i = 2, #ARGV, 6 do
   elseif l then
     redis.call('ZADD', DUE, due, id)
     remove(ARGV[i], ARGV[i + 1])
-    move(id, 'sending', 'deferred', attempt, ARGV[i + 5], l, { 'd', due })
+    move(id, 'sending', 'deferred', attempt, ARGV[i + 5], l, 'd', due)
   end
   result[#result + 1] = l and 1 or 0
 end

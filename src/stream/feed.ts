@@ -117,14 +117,17 @@ function before(ms: string, seq: string): string {
 /** The transitions of an entry of the feed, in their order. */
 export function transitionsOf(entryId: string, fields: readonly string[]): Omit<Transition, "id">[] {
   const at = Number(entryId.split("-")[0]);
-  return (fields[1] ?? "").split("\n").map((line) => {
-    const [messageId = "", state = "", attempt = "", ...reason] = line.split("|");
-    return {
-      at,
-      messageId,
-      state: state as State,
-      ...(attempt === "" ? {} : { attempt: Number(attempt) }),
-      ...(reason.join("|") === "" ? {} : { reason: reason.join("|") }),
-    };
-  });
+  return (fields[1] ?? "")
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => {
+      const [messageId = "", state = "", attempt = "", ...reason] = line.split("|");
+      return {
+        at,
+        messageId,
+        state: state as State,
+        ...(attempt === "" ? {} : { attempt: Number(attempt) }),
+        ...(reason.join("|") === "" ? {} : { reason: reason.join("|") }),
+      };
+    });
 }

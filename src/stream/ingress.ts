@@ -50,6 +50,8 @@ interface Waiting {
 }
 
 interface Planned extends Waiting {
+  /** The one that the event gives. */
+  messageId: string;
   /** Of the script, for this event. */
   args: [plan: string, json: string];
 }
@@ -96,7 +98,9 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       const reply = (await enqueue(redis, tagOf(queue.partition), args)) as string;
       const lines = reply.split("\n");
       const durability = options.durability();
-      const answers = lines.map((line) => postedOf(line, options.maxBacklog, durability));
+      const answers = batch.map(({ messageId }, i) =>
+        postedOf(lines[i] ?? "", messageId, options.maxBacklog, durability),
+      );
       batch.forEach(({ args: [, json], resolve }, i) => {
         const posted = answers[i] as Posted;
         resolve(posted.kind === "conflict" ? secondLook(tagOf(queue.partition), posted.messageId, json) : posted);
@@ -170,30 +174,25 @@ function refuse(batch: readonly Waiting[], reason: string): void {
 /** None, when it cannot be planned: then its post is rejected. */
 function plannedOf(posted: Waiting, partition: number, options: IngressOptions): Planned[] {
   try {
-    return [{ ...posted, args: argumentsOf(posted, partition, options) }];
+    const messageId = messageIdOf(posted.event.id, partition);
+    return [{ ...posted, messageId, args: argumentsOf(posted, messageId, options) }];
   } catch (error) {
     posted.reject(error);
     return [];
   }
 }
 
-function argumentsOf({ event, acceptedAt }: Waiting, partition: number, options: IngressOptions): Planned["args"] {
+function argumentsOf({ event, acceptedAt }: Waiting, messageId: string, options: IngressOptions): Planned["args"] {
   const plan = planOf(event, options.delayMs);
   const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, Date.now() - acceptedAt);
-  const line = [
-    messageIdOf(event.id, partition),
-    plan.rank,
-    plan.held ? plan.delayMs : Math.max(0, plan.delayMs - elapsedMs),
-    plan.held ? options.firstCheckMs : -1,
-    plan.bodyHash,
-    `${digestOf(event.data.booking.id)}|${digestOf(event.data.customer.email)}`,
-    event.id,
-  ];
-  return [line.join(" "), plan.json];
+  const delayMs = plan.held ? plan.delayMs : Math.max(0, plan.delayMs - elapsedMs);
+  const checkMs = plan.held ? options.firstCheckMs : -1;
+  const digests = `${digestOf(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
+  return [`${messageId}|${digests}${plan.bodyHash}${plan.rank} ${delayMs} ${checkMs}\t${event.id}`, plan.json];
 }
 
-function postedOf(line: string, limit: number, durability: Durability): Posted {
-  const [word, messageId, state, dueAt] = line.split(" ") as [string, string, State, string];
+function postedOf(line: string, first: string, limit: number, durability: Durability): Posted {
+  const [word, state, dueAt, messageId = first] = line.split(" ") as [string, State, string, string?];
   if (word === "full") return { kind: "full", limit };
   if (word === "conflict") return { kind: "conflict", messageId };
   return { kind: "accepted", messageId, state, dueAt: Number(dueAt), duplicate: word === "duplicate", durability };

@@ -44,9 +44,9 @@ const NAMES = {
 
 /*
  * Fields of a message's hash, short because a million of them wait in memory:
- *   s state · p rank of the priority · d due, epoch ms · n attempts begun · b attempts begun at the last replay
- *   i event id · e the event, JSON · l the timeline, a line each: at|state|attempt|reason
- *   c hash of the body · v end of the dedup window, epoch ms · g the latest message of the event, where not this one
+ *   s state · i rank of the priority, one digit, and event id · e the event, JSON · d due, epoch ms
+ *   l the timeline, a line each: at|state|attempt|reason · n attempts begun · b attempts begun at the last replay
+ *   c "<end of the dedup window, epoch ms> <hash of the body>" · g the latest message of the event, where not this one
  *   q entry id since it was QUEUED last · o "<entry id> <consumer>" of the attempt: its owner, while SENDING
  *   u an attempt ended in UNKNOWN · w times that the booking store was asked in vain
  *   h delay after the commit, ms (while HELD) · k rolled back while SENDING: retention, ms, of the cancelled message

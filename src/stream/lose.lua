@@ -11,14 +11,13 @@ for i = 2, #ARGV, 7 do
     remove(ARGV[i], ARGV[i + 1])
     end_rolled_back(id, 'unknown', attempt, ARGV[i + 6], l, rolled_back)
   elseif l then
-    local fields = { 'd', AT + math.max(0, delay) }
     if delay < 0 then
-      lay_out(id, ARGV[i + 6], ARGV[i + 5], fields)
+      lay_out(id, ARGV[i + 6], ARGV[i + 5])
     else
       redis.call('ZADD', DUE, AT + delay, id)
     end
     remove(ARGV[i], ARGV[i + 1])
-    move(id, 'sending', 'unknown', attempt, ARGV[i + 6], l, fields)
+    move(id, 'sending', 'unknown', attempt, ARGV[i + 6], l, 'd', AT + math.max(0, delay))
   end
   result[#result + 1] = l and 1 or 0
 end

@@ -8,11 +8,11 @@ for i = 2, #ARGV, 7 do
   local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if l then remove(ARGV[i], ARGV[i + 1]) end
   if rolled_back then
-    end_rolled_back(id, 'scheduled', '', ARGV[i + 6], l, rolled_back, { 'n', tonumber(attempt) - 1 })
+    end_rolled_back(id, 'scheduled', '', ARGV[i + 6], l, rolled_back, 'n', tonumber(attempt) - 1)
   elseif l then
     redis.call('ZADD', DUE, due, id)
     redis.call('HINCRBY', MESSAGE .. id, 'w', ARGV[i + 5])
-    move(id, 'sending', 'scheduled', '', ARGV[i + 6], l, { 'd', due, 'n', tonumber(attempt) - 1 })
+    move(id, 'sending', 'scheduled', '', ARGV[i + 6], l, 'd', due, 'n', tonumber(attempt) - 1)
   end
   result[#result + 1] = l and 1 or 0
 end

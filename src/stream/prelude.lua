@@ -1,9 +1,9 @@
---[[ What all transitions share. Redis's own clock decides; Redis freezes it while a script runs.
+--[[ What all transitions share. Redis's own clock decides. Redis freezes it while a script runs.
   A script reads and checks before it writes: Lua does not roll back. ]]
 local AT = now()
 -- As text once: Lua prints a number anew for each command that it is given to.
 local AT_TEXT = string.format('%.0f', AT)
-local moved, removed, told, posted = {}, {}, {}, {}
+local out, into, removed, told, posted = {}, {}, {}, {}, {}
 
 --[[ A timeline that grew without end (nobody decides, a store is away for days) loses its middle. ]]
 local MAX_TIMELINE = 16000
@@ -12,17 +12,19 @@ local function shortened(l)
   return string.match(string.sub(l, 1, MAX_TIMELINE / 4), '^(.*\n)') .. string.match(string.sub(l, -MAX_TIMELINE / 2), '\n(.*)$')
 end
 
---[[ Writes one transition into the message's hash, the feed and the counters. `l` is the timeline so far,
-  `fields` more pairs for the hash. Call `finish()` last: it writes what is written once for all of them. ]]
-local function move(id, from, to, attempt, reason, l, fields)
-  local line = AT_TEXT .. '|' .. to .. '|' .. attempt .. '|' .. reason
-  if l then line = shortened(l) .. '\n' .. line end
-  redis.call('HSET', MESSAGE .. id, 's', to, 'l', line, unpack(fields))
-  told[#told + 1] = id .. '|' .. to .. '|' .. attempt .. '|' .. reason
+--[[ Writes one transition into the message's hash, the feed and the counters. `l` is the timeline so far; behind it
+  may stand more pairs for the hash. Returns the timeline.
+  Call `finish()` last: it writes what is written once for all of them. ]]
+local function move(id, from, to, attempt, reason, l, ...)
+  local what = '|' .. to .. '|' .. attempt .. '|' .. reason .. '\n'
+  l = shortened(l) .. AT_TEXT .. what
+  redis.call('HSET', MESSAGE .. id, 's', to, 'l', l, ...)
+  local n = #told
+  told[n + 1], told[n + 2] = id, what
   if to == 'unknown' then redis.call('HSET', MESSAGE .. id, 'u', 1) end
-  if from then moved['out:' .. from] = (moved['out:' .. from] or 0) + 1 end
-  moved['in:' .. to] = (moved['in:' .. to] or 0) + 1
-  return line
+  if from then out[from] = (out[from] or 0) + 1 end
+  into[to] = (into[to] or 0) + 1
+  return l
 end
 
 --[[ `posted` goes to the end of the last chunk. ]]
@@ -46,9 +48,10 @@ local function finish()
     redis.call('XDEL', QUEUE[rank], unpack(entries))
   end
   -- By pcall: a feed, lists or counters that somebody has broken must not stop a mail half-way.
-  if told[1] then redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 't', table.concat(told, '\n')) end
+  if told[1] then redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 't', table.concat(told)) end
   if posted[1] then pcall(list_posted) end
-  for name, count in pairs(moved) do redis.pcall('HINCRBY', COUNTS, name, count) end
+  for state, count in pairs(out) do redis.pcall('HINCRBY', COUNTS, 'out:' .. state, count) end
+  for state, count in pairs(into) do redis.pcall('HINCRBY', COUNTS, 'in:' .. state, count) end
 end
 
 --[[ Returns the entry's id, for the message's field q. ]]
@@ -63,8 +66,12 @@ local function remove(rank, entry)
   removed[rank] = entries
 end
 
+--[[ Of the fields i, o and c. ]]
+local function rank_of(i) return string.sub(i, 1, 1) end
+local function event_of(i) return string.sub(i, 2) end
 local function entry_of(owner) return string.match(owner, '^%S*') end
 local function consumer_of(owner) return string.match(owner, ' (.*)$') end
+local function window_of(c) return string.match(c, '^(%d+) (.*)$') end
 
 --[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false. A message
   that is queued again gets another entry, so the entry stands for the attempt.
@@ -78,31 +85,31 @@ end
 --[[ A message that has ended lives on for the retention, and with it the first one of its event, which points to it. ]]
 local function expire(id, retention)
   redis.call('PEXPIRE', MESSAGE .. id, retention)
-  local first = string.match(id, '^(.*)%.%d+$')
-  if first then redis.call('PEXPIRE', MESSAGE .. first, retention) end
+  local dot = string.find(id, '.', 1, true)
+  if dot then redis.call('PEXPIRE', MESSAGE .. string.sub(id, 1, dot - 1), retention) end
 end
 
 local function cancel(id, from, reason, l, retention)
   if from == 'queued' then
-    local m = redis.call('HMGET', MESSAGE .. id, 'p', 'q')
-    if m[2] then remove(m[1], m[2]) end
+    local m = redis.call('HMGET', MESSAGE .. id, 'i', 'q')
+    if m[2] then remove(rank_of(m[1]), m[2]) end
   end
-  move(id, from, 'cancelled', '', reason, l, {})
+  move(id, from, 'cancelled', '', reason, l)
   redis.call('HDEL', MESSAGE .. id, 'k')
   expire(id, retention)
 end
 
 --[[ An attempt of a message that was rolled back meanwhile has ended, and not in SENT: no other one follows.
-  `fields` as in move. ]]
-local function end_rolled_back(id, outcome, attempt, reason, l, retention, fields)
-  l = move(id, 'sending', outcome, attempt, reason, l, fields or {})
+  More pairs as in move. ]]
+local function end_rolled_back(id, outcome, attempt, reason, l, retention, ...)
+  l = move(id, 'sending', outcome, attempt, reason, l, ...)
   cancel(id, outcome, 'rolled back while it was being sent', l, retention)
 end
 
 --[[ Fields and list entry of a dead letter or a held UNKNOWN. Returns how many share its fingerprint now. ]]
-local function lay_out(id, reason, fingerprint, fields)
+local function lay_out(id, reason, fingerprint)
   local entry = redis.call('XADD', DEAD, '*', 'm', id, 'f', fingerprint)
-  for _, v in ipairs({ 'x', entry, 'r', reason, 'f', fingerprint, 't', AT_TEXT }) do fields[#fields + 1] = v end
+  redis.call('HSET', MESSAGE .. id, 'x', entry, 'r', reason, 'f', fingerprint, 't', AT_TEXT)
   return redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
 end
 

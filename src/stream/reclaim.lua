@@ -32,14 +32,13 @@ local function reclaim(rank, entry, owner)
   local fate = ARGV[4] == 'hold' and 'hold' or spent and 'dead' or 'resend'
   if m[6] then
     end_rolled_back(id, 'unknown', m[2], reason, m[4], m[6])
-    return answer(id, m[5] or '', m[2], owner, entry, 'cancelled')
+    return answer(id, event_of(m[5]), m[2], owner, entry, 'cancelled')
   end
-  local fields = {}
-  if fate ~= 'resend' then lay_out(id, reason, 'worker-lost', fields) end
-  local l = move(id, 'sending', 'unknown', m[2], reason, m[4], fields)
-  if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, { 'q', enqueue(rank, id) }) end
-  if fate == 'dead' then move(id, 'unknown', 'dead', m[2], reason, l, {}) end
-  answer(id, m[5] or '', m[2], owner, entry, fate)
+  if fate ~= 'resend' then lay_out(id, reason, 'worker-lost') end
+  local l = move(id, 'sending', 'unknown', m[2], reason, m[4])
+  if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, 'q', enqueue(rank, id)) end
+  if fate == 'dead' then move(id, 'unknown', 'dead', m[2], reason, l) end
+  answer(id, event_of(m[5]), m[2], owner, entry, fate)
 end
 
 for rank = 0, 2 do

@@ -5,7 +5,7 @@ import { type Message, PRIORITIES, type State, type TimelineEntry } from "../dom
 import { awayReason, RedisAway } from "./fault.ts";
 import { key } from "./keys.ts";
 
-const FIELDS = ["s", "p", "d", "n", "e", "l", "r", "f", "t"] as const;
+const FIELDS = ["s", "i", "d", "n", "e", "l", "r", "f", "t"] as const;
 
 /** Runs reads; a Redis that is away becomes RedisAway. */
 export async function reading<T>(read: () => Promise<T>): Promise<T> {
@@ -31,7 +31,7 @@ export async function readMessages(redis: Redis, tag: string, ids: readonly stri
 }
 
 function messageOf(id: string, row: (string | null)[]): Message | undefined {
-  const [state, rank, dueAt, attempt, json, timeline, reason, fingerprint, deadAt] = row;
+  const [state, rankAndEvent, dueAt, attempt, json, timeline, reason, fingerprint, deadAt] = row;
   if (!state) return undefined;
   const event = eventOf(json ?? "");
   return {
@@ -39,12 +39,12 @@ function messageOf(id: string, row: (string | null)[]): Message | undefined {
     eventId: event?.id ?? "",
     type: event?.type ?? "",
     state: state as State,
-    priority: PRIORITIES[Number(rank)] ?? "default",
+    priority: PRIORITIES[Number(rankAndEvent?.[0])] ?? "default",
     bookingId: event?.data.booking.id ?? "",
     recipient: event?.data.customer.email ?? "",
     dueAt: Number(dueAt),
     attempt: Number(attempt),
-    timeline: (timeline ?? "").split("\n").map(lineOf),
+    timeline: (timeline ?? "").split("\n").slice(0, -1).map(lineOf),
     ...(deadAt ? { death: { reason: reason ?? "", fingerprint: fingerprint ?? "", deadAt: Number(deadAt) } } : {}),
   };
 }

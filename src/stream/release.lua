@@ -8,11 +8,10 @@ for i = 2, #ARGV, 5 do
   local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if rolled_back then
     remove(ARGV[i], ARGV[i + 1])
-    end_rolled_back(id, 'queued', '', ARGV[i + 4], l, rolled_back, { 'n', tonumber(attempt) - 1 })
+    end_rolled_back(id, 'queued', '', ARGV[i + 4], l, rolled_back, 'n', tonumber(attempt) - 1)
   elseif l then
-    local fields = { 'n', tonumber(attempt) - 1, 'q', enqueue(ARGV[i], id) }
     remove(ARGV[i], ARGV[i + 1])
-    move(id, 'sending', 'queued', '', ARGV[i + 4], l, fields)
+    move(id, 'sending', 'queued', '', ARGV[i + 4], l, 'n', tonumber(attempt) - 1, 'q', enqueue(ARGV[i], id))
   end
   result[#result + 1] = l and 1 or 0
 end

@@ -3,14 +3,14 @@
   ARGV[3] digest of the new recipient ('': the same)
   Returns 'replayed' | 'not_found' | 'not_dead'.   Fence: the state and the dead-letter entry. ]]
 local id = ARGV[1]
-local m = redis.call('HMGET', MESSAGE .. id, 's', 'x', 'f', 'n', 'p', 'l', 'e')
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'x', 'f', 'n', 'i', 'l', 'e')
 if not m[1] then return 'not_found' end
 if not m[2] or (m[1] ~= 'dead' and m[1] ~= 'unknown') then return 'not_dead' end
 if m[7] == '' and ARGV[2] == '' then return 'not_dead' end
 take_away(id, m[2], m[3])
 if ARGV[3] ~= '' then posted[1] = id .. '||' .. ARGV[3] end
-local fields = { 'b', m[4], 'd', AT, 'q', enqueue(m[5], id) }
-if ARGV[2] ~= '' then fields[7], fields[8] = 'e', ARGV[2] end
-move(id, m[1], 'queued', '', ARGV[2] ~= '' and 'replayed, edited' or 'replayed', m[6], fields)
+local edited = ARGV[2] ~= ''
+move(id, m[1], 'queued', '', edited and 'replayed, edited' or 'replayed', m[6],
+  'b', m[4], 'd', AT, 'q', enqueue(rank_of(m[5]), id), 'e', edited and ARGV[2] or m[7])
 finish()
 return 'replayed'

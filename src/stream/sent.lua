@@ -9,7 +9,7 @@ for i = 3, #ARGV, 5 do
   local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
   if l then
     remove(ARGV[i], ARGV[i + 1])
-    move(id, 'sending', 'sent', attempt, ARGV[i + 4], l, {})
+    move(id, 'sending', 'sent', attempt, ARGV[i + 4], l)
     if rolled_back then redis.call('HDEL', MESSAGE .. id, 'k') end
     expire(id, ARGV[2])
   end

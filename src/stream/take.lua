@@ -22,26 +22,31 @@ end
 local function poison(rank, entry, fields)
   local id = 'msg_entry-' .. entry
   local reason = 'the entry names no message: ' .. string.sub(string.gsub(cjson.encode(fields), '%c', ' '), 1, 400)
-  local more = { 'p', rank, 'd', AT, 'n', 0, 'e', '' }
-  lay_out(id, reason, 'entry-without-message', more)
-  move(id, nil, 'dead', '', reason, nil, more)
+  lay_out(id, reason, 'entry-without-message')
+  move(id, nil, 'dead', '', reason, '', 'd', AT, 'i', rank, 'n', 0, 'e', '')
   remove(rank, entry)
 end
 
 local function hand_out(rank, entry, fields)
   local id = fields[1] == 'm' and fields[2] or ''
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'e', 'l', 'w', 'o')
-  if m[1] == 'queued' then
-    local attempt = string.format('%d', tonumber(m[2] or 0) + 1)
-    move(id, 'queued', 'sending', attempt, '', m[5], { 'n', attempt, 'o', entry .. ' ' .. consumer })
+  local state, begun, json, l = unpack(redis.call('HMGET', MESSAGE .. id, 's', 'n', 'e', 'l'))
+  if state == 'queued' then
+    local attempt, before, asked = '1'
+    if begun then
+      attempt = string.format('%d', begun + 1)
+      before, asked = unpack(redis.call('HMGET', MESSAGE .. id, 'b', 'w'))
+    end
+    move(id, 'queued', 'sending', attempt, '', l, 'n', attempt, 'o', entry .. ' ' .. consumer)
     local n = #result
-    result[n + 1] = table.concat({ rank, entry, id, attempt, m[3] or 0, m[6] or 0 }, ' ')
-    result[n + 2] = m[4] or ''
+    result[n + 1] = rank .. ' ' .. entry .. ' ' .. id .. ' ' .. attempt .. ' ' .. (before or '0') .. ' ' .. (asked or '0')
+    result[n + 2] = json or ''
     return true
-  elseif not m[1] then
-    poison(rank, entry, fields)
-  elseif m[1] == 'sending' and entry_of(m[7]) == entry then
-    redis.call('XCLAIM', QUEUE[rank], GROUP, consumer_of(m[7]), 0, entry, 'JUSTID')
+  elseif not state then
+    return poison(rank, entry, fields)
+  end
+  local owner = state == 'sending' and redis.call('HGET', MESSAGE .. id, 'o')
+  if owner and entry_of(owner) == entry then
+    redis.call('XCLAIM', QUEUE[rank], GROUP, consumer_of(owner), 0, entry, 'JUSTID')
   else
     remove(rank, entry)
   end

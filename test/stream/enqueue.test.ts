@@ -8,7 +8,7 @@ import { defer, sent } from "../../src/stream/settle.ts";
 import { promote, take } from "../../src/stream/take.ts";
 import { eventWith, eventWithOwn } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
-import { accepted, DAY_MS, onRedis, redisNow } from "./fixture.ts";
+import { accepted, DAY_MS, endDedupWindow, onRedis, redisNow } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis();
@@ -152,11 +152,11 @@ describe("the same event again", () => {
     const ingress = on.ingress({ dedupTtlMs: 60_000 });
     const first = accepted(await ingress.post(eventWith("evt_1")));
     const hash = key.message(TAG, first.messageId);
-    const windowEnd = await on.server.raw.hget(hash, "v");
+    const claim = await on.server.raw.hget(hash, "c");
     expect(accepted(await ingress.post(eventWith("evt_1"))).duplicate).toBeTrue();
-    expect(await on.server.raw.hget(hash, "v")).toBe(windowEnd);
+    expect(await on.server.raw.hget(hash, "c")).toBe(claim);
     await mailOut();
-    await on.server.raw.hset(hash, { v: 0 }); // as time does
+    await endDedupWindow(on, first.messageId);
     const next = accepted(await ingress.post(eventWith("evt_1")));
     expect(next.duplicate).toBeFalse();
     expect(next.messageId).not.toBe(first.messageId);
@@ -168,7 +168,7 @@ describe("the same event again", () => {
   test("after the dedup window makes no second mail while the first is owed", async () => {
     const ingress = on.ingress();
     const first = accepted(await ingress.post(eventWith("evt_1", { delayMs: 60_000 })));
-    await on.server.raw.hset(key.message(TAG, first.messageId), { v: 0 });
+    await endDedupWindow(on, first.messageId);
     expect(await ingress.post(eventWith("evt_1", { delayMs: 60_000 }))).toEqual({ ...first, duplicate: true });
   });
 
@@ -177,7 +177,7 @@ describe("the same event again", () => {
     const first = accepted(await ingress.post(eventWith("evt_1")));
     const hash = key.message(TAG, first.messageId);
     await mailOut();
-    await on.server.raw.hset(hash, { v: 0 });
+    await endDedupWindow(on, first.messageId);
     await on.server.raw.pexpire(hash, 1_000); // its retention nears its end
     const next = accepted(await ingress.post(eventWith("evt_1")));
     expect(await on.server.raw.pttl(hash)).toBe(-1);

@@ -73,6 +73,13 @@ export function onRedis(...extra: string[]): Fixture {
   return fixture;
 }
 
+/** The dedup window of an event is over, as time would have it; its message is still there. */
+export async function endDedupWindow(on: Fixture, messageId: string): Promise<void> {
+  const hash = key.message(tagOf(0), messageId);
+  const claim = await on.server.raw.hget(hash, "c");
+  await on.server.raw.hset(hash, { c: claim?.replace(/^\d+/, "0") });
+}
+
 /** Takes up to ten messages of a partition, all that is there in most tests. */
 export function takeAll(redis: Redis, consumer: string, tag = tagOf(0)): Promise<Taken[]> {
   return take(redis, tag, consumer, 10, [0, 0, 0]);

@@ -12,7 +12,7 @@ import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/st
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { check, leaveUndecided, type Undecided } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
-import { accepted, DAY_MS, onRedis, postAndTake, redisNow, streams, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, endDedupWindow, onRedis, postAndTake, redisNow, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -25,11 +25,6 @@ async function hold(id: string, delayMs?: number): Promise<string> {
 
 async function stateOf(messageId: string): Promise<State | undefined> {
   return (await createMessages(on.redis, 1).byId(messageId))?.state;
-}
-
-/** The dedup window of an event has passed; its message is still there. */
-async function passDedupWindow(eventId: string): Promise<void> {
-  await on.server.raw.hset(key.message(TAG, messageIdOf(eventId, 0)), { v: 0 });
 }
 
 async function nothingIsOwed(messageId: string): Promise<void> {
@@ -101,7 +96,7 @@ describe("a held event", () => {
 
   test("is committed after its dedup window too: it waits until somebody decides", async () => {
     const messageId = await hold("evt_1");
-    await passDedupWindow("evt_1");
+    await endDedupWindow(on, messageIdOf("evt_1", 0));
     expect(await on.ingress().commit("evt_1")).toMatchObject({ kind: "committed", messageId });
   });
 
@@ -223,7 +218,7 @@ describe("a rollback wins", () => {
     "over a message that is %s after its dedup window too: its mail is still owed",
     async (_state, bring) => {
       const messageId = await bring();
-      await passDedupWindow("evt_1");
+      await endDedupWindow(on, messageIdOf("evt_1", 0));
       expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId });
       expect(await stateOf(messageId)).toBe("cancelled");
       await nothingIsOwed(messageId);
@@ -233,7 +228,7 @@ describe("a rollback wins", () => {
   test("is found by the same event posted after the dedup window of the first post", async () => {
     const first = accepted(await on.ingress().post(eventWith("evt_1", { delayMs: 60_000 })));
     await on.ingress().rollback("evt_1");
-    await passDedupWindow("evt_1");
+    await endDedupWindow(on, messageIdOf("evt_1", 0));
     expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled" });
     const again = await on.ingress().post(eventWith("evt_1", { delayMs: 60_000 }));
     expect(again).toEqual({ ...first, state: "cancelled", duplicate: true });
@@ -243,7 +238,7 @@ describe("a rollback wins", () => {
     "over a message that is %s, also when its event is posted again after its dedup window",
     async (_state, bring) => {
       const messageId = await bring();
-      await passDedupWindow("evt_1");
+      await endDedupWindow(on, messageIdOf("evt_1", 0));
       const again = await on.ingress().post(eventWith("evt_1", { priority: "low" }));
       expect(again).toEqual({ kind: "conflict", messageId });
       expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "cancelled", messageId });
@@ -342,7 +337,7 @@ describe("a rollback is too late", () => {
     const claim = await postAndTake(on, "evt_1", "a");
     await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
     expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "sent" });
-    await passDedupWindow("evt_1");
+    await endDedupWindow(on, messageIdOf("evt_1", 0));
     expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "sent" });
   });
 
@@ -364,6 +359,6 @@ describe("a rollback is too late", () => {
 test("a message is found by its event for as long as it is kept, also after its dedup window", async () => {
   const claim = await postAndTake(on, "evt_1", "a");
   await sent(on.redis, TAG, "a", 7 * DAY_MS, [{ ...claim, reply: "250 ok" }]);
-  await passDedupWindow("evt_1");
+  await endDedupWindow(on, messageIdOf("evt_1", 0));
   expect((await createMessages(on.redis, 1).byEvent("evt_1"))?.id).toBe(claim.messageId);
 });
