@@ -1,4 +1,4 @@
---[[ What all transitions share. Redis's own clock decides. Redis freezes it while a script runs.
+--[[ What all transitions share. Redis's own clock decides. It is read once: Redis 7.0 lets it go on while a script runs.
   A script reads and checks before it writes: Lua does not roll back. ]]
 local AT = now()
 -- As text once: Lua prints a number anew for each command that it is given to.
@@ -48,7 +48,11 @@ local function finish()
     redis.call('XDEL', QUEUE[rank], unpack(entries))
   end
   -- By pcall: a feed, lists or counters that somebody has broken must not stop a mail half-way.
-  if told[1] then redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, '*', 't', table.concat(told)) end
+  if told[1] then
+    local function tell(at) return redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, at, 't', table.concat(told)) end
+    -- The time of the timelines. After a clock that was put back the feed goes on from where it was.
+    if tell(AT_TEXT .. '-*').err then tell('*') end
+  end
   if posted[1] then pcall(list_posted) end
   for state, count in pairs(out) do redis.pcall('HINCRBY', COUNTS, 'out:' .. state, count) end
   for state, count in pairs(into) do redis.pcall('HINCRBY', COUNTS, 'in:' .. state, count) end

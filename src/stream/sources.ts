@@ -127,7 +127,7 @@ function inFeedThenPosted(redis: Redis, wanted: (transition: Omit<Transition, "i
     const handedOut = edges.get(tag) ?? (await movedAt(redis, tag, until));
     edges.set(tag, handedOut);
     return {
-      found: found.map(({ id }) => ({ id, until: Number(until) - (handedOut.has(id) ? 1 : 0) })),
+      found: found.flatMap(({ id }) => (handedOut.has(id) ? [] : [{ id, until: Number(until) }])),
       next: next === undefined ? undefined : `${until} ${next}`,
     };
   };

@@ -2,12 +2,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect, type RedisAddress } from "../../src/stream/connect.ts";
 import { createFeed } from "../../src/stream/feed.ts";
-import { tagOf } from "../../src/stream/keys.ts";
+import { key, tagOf } from "../../src/stream/keys.ts";
+import { createMessages } from "../../src/stream/messages.ts";
 import { bury } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
-import { accepted, onRedis, postAndTake } from "./fixture.ts";
+import { accepted, onRedis, postAndTake, redisNow } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const START = "0-0";
@@ -120,6 +121,28 @@ describe("a follower", () => {
       expect(seen.length).toBeLessThanOrEqual(n);
     },
   );
+
+  test("sees each transition at the time that the message's timeline has", async () => {
+    const { seen } = follow(START);
+    const ingress = on.ingress();
+    await Promise.all(Array.from({ length: 500 }, (_, i) => ingress.post(eventWith(`evt_${i}`))));
+    await until("all are seen", () => seen.length === 500);
+    const messages = createMessages(on.redis, 1);
+    const times = await Promise.all(
+      seen.map(async ({ messageId }) => (await messages.byId(messageId))?.timeline[0]?.at),
+    );
+    expect(seen.map(({ at }) => at)).toEqual(times as number[]);
+  });
+
+  test("goes on when Redis's clock was put back", async () => {
+    const { seen } = follow(START);
+    await post("evt_1");
+    const ahead = `${(await redisNow(on.redis)) + 3_600_000}-0`;
+    await on.server.raw.xadd(key.feed(TAG), ahead, "t", "msg_ahead|queued||\n");
+    const messageId = await post("evt_2");
+    await until("it is seen", () => seen.length === 3);
+    expect(seen.at(-1)?.messageId).toBe(messageId);
+  });
 
   test("sees nothing more once it has stopped, and leaves no connection", async () => {
     const { seen, stop } = follow(START);
