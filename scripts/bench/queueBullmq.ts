@@ -1,15 +1,20 @@
-/* Child of the queue bench: BullMQ, doing the same job with its own means for dedup, retries and retention. */
+/*
+ * Child of the queue bench: BullMQ, doing the same job with its own means for dedup, retries, priority and retention.
+ * The second argument `plain` leaves the priority out: what it costs BullMQ.
+ */
 import { type JobsOptions, Queue, Worker } from "bullmq";
 import type { Event } from "../../src/domain/event.ts";
 import { answerJobs, IN_FLIGHT } from "./queueJob.ts";
 
-const connection = { path: process.argv[2] ?? "", maxRetriesPerRequest: null };
+const [, , path = "", variant] = process.argv;
+const connection = { path, maxRetriesPerRequest: null };
 const queue = new Queue<Event>("mail", { connection });
 await queue.waitUntilReady();
 
 const optionsOf = (event: Event): JobsOptions => ({
   jobId: event.id,
   attempts: 11,
+  ...(variant === "plain" ? {} : { priority: 1 }), // critical
   backoff: { type: "exponential", delay: 30_000 },
   removeOnComplete: { age: 7 * 86_400 },
 });

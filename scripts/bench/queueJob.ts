@@ -30,7 +30,6 @@ export function answerJobs(peer: Peer): void {
   answerParent<Job>("ready", async ({ kind, count, prefix }): Promise<JobResult> => {
     const events = kind === "drain" ? [] : Array.from({ length: count }, (_, i) => benchEvent(`${prefix}${i}`));
     let stop = async () => {};
-    Bun.gc(true);
     const cpu = process.cpuUsage();
     const startedAt = performance.now();
     switch (kind) {
