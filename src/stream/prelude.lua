@@ -17,7 +17,7 @@ end
   Call `finish()` last: it writes what is written once for all of them. ]]
 local function move(id, from, to, attempt, reason, l, ...)
   local what = '|' .. to .. '|' .. attempt .. '|' .. reason .. '\n'
-  l = shortened(l) .. AT_TEXT .. what
+  l = shortened(l or '') .. AT_TEXT .. what
   redis.call('HSET', MESSAGE .. id, 's', to, 'l', l, ...)
   local n = #told
   told[n + 1], told[n + 2] = id, what
@@ -72,7 +72,7 @@ end
 
 --[[ Of the fields i, o and c. ]]
 local function rank_of(i) return string.sub(i, 1, 1) end
-local function event_of(i) return string.sub(i, 2) end
+local function event_of(i) return string.sub(i or '', 2) end
 local function entry_of(owner) return string.match(owner, '^%S*') end
 local function consumer_of(owner) return string.match(owner, ' (.*)$') end
 local function window_of(c) return string.match(c, '^(%d+) (.*)$') end
