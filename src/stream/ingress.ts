@@ -49,11 +49,13 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-interface Planned extends Waiting {
+interface Planned {
+  posted: Waiting;
   /** The one that the event gives. */
   messageId: string;
-  /** Of the script, for this event. */
-  args: [plan: string, json: string];
+  /** The script's two arguments for this event. */
+  line: string;
+  json: string;
 }
 
 interface Queue {
@@ -80,10 +82,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   async function send(queue: Queue, batch: Waiting[]): Promise<void> {
     queue.calls += 1;
     queue.underWay += batch.length;
-    await call(
-      queue,
-      batch.flatMap((posted) => plannedOf(posted, queue.partition, options)),
-    );
+    await call(queue, plannedOf(batch, queue.partition, options));
     queue.calls -= 1;
     queue.underWay -= batch.length;
     flush(queue);
@@ -92,27 +91,26 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   /** Never rejects. What fails because of one of its events is sent again one by one, so that only that one fails. */
   async function call(queue: Queue, batch: readonly Planned[]): Promise<void> {
     if (batch.length === 0) return;
-    const limits = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
+    const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
+    for (const { line, json } of batch) args.push(line, json);
     try {
-      const args = [...limits, ...batch.flatMap((planned) => planned.args)];
       const reply = (await enqueue(redis, tagOf(queue.partition), args)) as string;
-      const lines = reply.split("\n");
-      const durability = options.durability();
-      const answers = batch.map(({ messageId }, i) =>
-        postedOf(lines[i] ?? "", messageId, options.maxBacklog, durability),
-      );
-      batch.forEach(({ args: [, json], resolve }, i) => {
-        const posted = answers[i] as Posted;
-        resolve(posted.kind === "conflict" ? secondLook(tagOf(queue.partition), posted.messageId, json) : posted);
-      });
+      const answers = answersOf(reply, batch, options);
+      for (const [i, answer] of answers.entries()) {
+        const { posted, json } = batch[i] as Planned;
+        posted.resolve(
+          answer.kind === "conflict" ? secondLook(tagOf(queue.partition), answer.messageId, json) : answer,
+        );
+      }
       // Neither the answers nor the next call wait for the log.
       setImmediate(() => {
-        for (const [i, { event }] of batch.entries()) logNew(event.id, answers[i] as Posted);
+        for (const [i, answer] of answers.entries()) logNew((batch[i] as Planned).posted.event.id, answer);
       });
     } catch (error) {
       // Those behind would only wait as long for the same answer.
-      if (error instanceof RedisAway) refuse([...batch, ...queue.waiting.splice(0)], error.message);
-      else if (batch.length === 1) batch[0]?.reject(error);
+      if (error instanceof RedisAway)
+        refuse([...batch.map(({ posted }) => posted), ...queue.waiting.splice(0)], error.message);
+      else if (batch.length === 1) batch[0]?.posted.reject(error);
       else await Promise.all(batch.map((one) => call(queue, [one])));
     }
   }
@@ -171,28 +169,45 @@ function refuse(batch: readonly Waiting[], reason: string): void {
   for (const { resolve } of batch) resolve({ kind: "unavailable", reason });
 }
 
-/** None, when it cannot be planned: then its post is rejected. */
-function plannedOf(posted: Waiting, partition: number, options: IngressOptions): Planned[] {
-  try {
-    const messageId = messageIdOf(posted.event.id, partition);
-    return [{ ...posted, messageId, args: argumentsOf(posted, messageId, options) }];
-  } catch (error) {
-    posted.reject(error);
-    return [];
+/** Without those that cannot be planned: their posts are rejected. */
+function plannedOf(batch: readonly Waiting[], partition: number, options: IngressOptions): Planned[] {
+  const planned: Planned[] = [];
+  for (const posted of batch) {
+    try {
+      planned.push(plan(posted, partition, options));
+    } catch (error) {
+      posted.reject(error);
+    }
   }
+  return planned;
 }
 
-function argumentsOf({ event, acceptedAt }: Waiting, messageId: string, options: IngressOptions): Planned["args"] {
-  const plan = planOf(event, options.delayMs);
+function plan(posted: Waiting, partition: number, options: IngressOptions): Planned {
+  const { event, acceptedAt } = posted;
+  const { json, bodyHash, rank, held, delayMs: plannedMs } = planOf(event, options.delayMs);
   const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, Date.now() - acceptedAt);
-  const delayMs = plan.held ? plan.delayMs : Math.max(0, plan.delayMs - elapsedMs);
-  const checkMs = plan.held ? options.firstCheckMs : -1;
+  const delayMs = held ? plannedMs : Math.max(0, plannedMs - elapsedMs);
+  const checkMs = held ? options.firstCheckMs : -1;
+  const messageId = messageIdOf(event.id, partition);
   const digests = `${digestOf(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
-  return [`${messageId}|${digests}${plan.bodyHash}${plan.rank} ${delayMs} ${checkMs}\t${event.id}`, plan.json];
+  const line = `${messageId}|${digests}${bodyHash}${rank} ${delayMs} ${checkMs}\t${event.id}`;
+  return { posted, messageId, line, json };
 }
 
-function postedOf(line: string, first: string, limit: number, durability: Durability): Posted {
-  const [word, state, dueAt, messageId = first] = line.split(" ") as [string, State, string, string?];
+/** Of a call with the same plan for all, most lines are the same. */
+function answersOf(reply: string, batch: readonly Planned[], options: IngressOptions): Posted[] {
+  const durability = options.durability();
+  const lines = reply.split("\n");
+  let words: string[] = [];
+  return batch.map(({ messageId }, i) => {
+    const line = lines[i] ?? "";
+    if (line !== lines[i - 1]) words = line.split(" ");
+    return answerOf(words, messageId, options.maxBacklog, durability);
+  });
+}
+
+function answerOf(words: readonly string[], first: string, limit: number, durability: Durability): Posted {
+  const [word, state, dueAt, messageId = first] = words as [string, State, string, string?];
   if (word === "full") return { kind: "full", limit };
   if (word === "conflict") return { kind: "conflict", messageId };
   return { kind: "accepted", messageId, state, dueAt: Number(dueAt), duplicate: word === "duplicate", durability };
