@@ -20,7 +20,7 @@ import { commit, rollback } from "./transaction.ts";
 const enqueue = script("enqueue", source);
 
 /** Events in one script call. Small enough that Redis works on one while the next is put together. */
-const MAX_CALL = 32;
+const MAX_CALL = 64;
 
 /**
  * Calls under way at once in a partition: one that Redis works on, one that waits for it. What comes meanwhile goes
