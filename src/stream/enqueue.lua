@@ -21,7 +21,7 @@ end
 --[[ Most events of a call have the same plan: what follows from it is worked out once. ]]
 local plans = {}
 local function plan_of(text)
-  local rank, delay, check = string.match(text, '^(%d) (%d+) (%S+)$')
+  local rank, delay, check = string.match(text, '^(%d) (%S+) (%S+)$')
   local held = tonumber(check) >= 0
   local plan = {
     rank = rank,
@@ -82,8 +82,8 @@ for n, first in ipairs(ids) do
   -- Fixed columns: a pattern for the whole line took a twentieth of the script.
   local digests, hash = string.sub(line, 33, 50), string.sub(line, 51, 72)
   local tab = string.find(line, '\t', 73, true)
-  local plan = string.sub(line, 73, tab - 1)
-  plan = plans[plan] or plan_of(plan)
+  local text = string.sub(line, 73, tab - 1)
+  local plan = plans[text] or plan_of(text)
   local known = (some_known or written[first]) and look_up(first) or {}
   if known.hash == hash then
     answer('duplicate ' .. (known.state or 'unknown') .. ' ' .. (known.due or 0), first, known.id)

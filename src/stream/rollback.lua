@@ -17,8 +17,8 @@ local m = redis.call('HMGET', MESSAGE .. id, 's', 'l', 'x', 'f', 'u')
 local state, l = m[1], m[2]
 local word = m[5] and 'too_late' or 'cancelled'
 if state == 'sent' or state == 'bounced' then return { 'too_late', id, state } end
-local _, hash = window_of(redis.call('HGET', MESSAGE .. first, 'c'))
-redis.call('HSET', MESSAGE .. first, 'c', string.format('%.0f', AT + ARGV[2]) .. ' ' .. hash)
+local _, hash = window_of(redis.call('HGET', MESSAGE .. first, 'c') or '')
+if hash then redis.call('HSET', MESSAGE .. first, 'c', string.format('%.0f', AT + ARGV[2]) .. ' ' .. hash) end
 if state == 'cancelled' then
   expire(id, ARGV[3])
   return { word, id, state }
