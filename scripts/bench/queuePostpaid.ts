@@ -1,4 +1,7 @@
-/* Child of the queue bench: our ingress and worker, all states, timeline and fences, with a mailer that does nothing. Without a log, as BullMQ is. */
+/*
+ * Child of the queue bench: our ingress and worker, all states, timeline and fences, with a mailer that does nothing.
+ * Without a log, as BullMQ is.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

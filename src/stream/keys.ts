@@ -12,6 +12,9 @@ export const GROUP = "workers";
 /** The feed keeps about this many entries: one for each script call, of one to a hundred transitions. */
 export const FEED_LENGTH = 50_000;
 
+/** At most so many are trimmed at once; Redis's own limit depends on the size of a stream's nodes. */
+const FEED_TRIM = 10_000;
+
 const NAMES = {
   /** STREAM per priority: one entry `m <message id>` for each QUEUED or SENDING message. Never trimmed. */
   queue: ":q:",
@@ -97,5 +100,5 @@ local DUE, DEAD, DEAD_GROUPS = TAG .. '${NAMES.due}', TAG .. '${NAMES.dead}', TA
 local HELD = TAG .. '${NAMES.held}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
-local FEED_LENGTH, CHUNK_LENGTH = ${FEED_LENGTH}, ${CHUNK_LENGTH}
+local FEED_LENGTH, FEED_TRIM, CHUNK_LENGTH = ${FEED_LENGTH}, ${FEED_TRIM}, ${CHUNK_LENGTH}
 `;

@@ -49,7 +49,9 @@ local function finish()
   end
   -- By pcall: a feed, lists or counters that somebody has broken must not stop a mail half-way.
   if told[1] then
-    local function tell(at) return redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, at, 't', table.concat(told)) end
+    local function tell(at)
+      return redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_LENGTH, 'LIMIT', FEED_TRIM, at, 't', table.concat(told))
+    end
     -- The time of the timelines. After a clock that was put back the feed goes on from where it was.
     if tell(AT_TEXT .. '-*').err then tell('*') end
   end

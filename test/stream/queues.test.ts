@@ -82,7 +82,7 @@ test("while Redis is away everything says so", async () => {
 });
 
 test("the feed keeps about its length, and forgets the oldest", async () => {
-  const fill = `for i = 1, ${FEED_LENGTH + 2_000} do
+  const fill = `for i = 1, ${FEED_LENGTH + 5_000} do
     redis.call('XADD', KEYS[1], '*', 'm', 'msg_old', 's', 'queued', 'n', '', 'r', 'posted')
   end`;
   await on.server.raw.eval(fill, 1, key.feed(TAG));
