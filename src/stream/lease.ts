@@ -3,9 +3,9 @@ import type { Redis } from "ioredis";
 import heartbeatSource from "./heartbeat.lua" with { type: "text" };
 import reclaimSource from "./reclaim.lua" with { type: "text" };
 import retireSource from "./retire.lua" with { type: "text" };
-import { script } from "./script.ts";
+import { numbersOf, script } from "./script.ts";
 import sweepSource from "./sweep.lua" with { type: "text" };
-import type { Claim } from "./take.ts";
+import { type Claim, claimText } from "./take.ts";
 import trimSource from "./trim.lua" with { type: "text" };
 
 const heartbeatScript = script("heartbeat", heartbeatSource, " flags=allow-oom");
@@ -21,8 +21,8 @@ export async function heartbeat(
   consumer: string,
   claims: readonly Claim[],
 ): Promise<boolean[]> {
-  const args = claims.flatMap((claim) => [claim.rank, claim.entryId, claim.messageId]);
-  return ((await heartbeatScript(redis, tag, [consumer, ...args])) as number[]).map((one) => one === 1);
+  const reply = await heartbeatScript(redis, tag, [consumer, ...claims.map(claimText)]);
+  return numbersOf(reply).map((one) => one === 1);
 }
 
 export interface Reclaimed {

@@ -1,6 +1,6 @@
 --[[ What the pending lists say that a consumer owns. Reads only.
   KEYS[1] tag   ARGV[1] consumer   ARGV[2] at most so many for each rank
-  Returns 4 for each entry: rank, entry id, message id, attempt. ]]
+  Returns the claims, a line each. ]]
 local result = {}
 for rank = 0, 2 do
   rank = tostring(rank)
@@ -9,9 +9,9 @@ for rank = 0, 2 do
   for _, p in ipairs(pending) do
     local found = redis.call('XRANGE', QUEUE[rank], p[1], p[1])[1]
     local id = found and found[2][2] or ''
-    local n = #result
-    result[n + 1], result[n + 2], result[n + 3] = rank, p[1], id
-    result[n + 4] = redis.call('HGET', MESSAGE .. id, 'n') or 0
+    if not string.find(id, '%s') then
+      result[#result + 1] = claim(rank, p[1], id, redis.call('HGET', MESSAGE .. id, 'n') or '0')
+    end
   end
 end
-return result
+return table.concat(result, '\n')

@@ -79,6 +79,10 @@ local function entry_of(owner) return string.match(owner, '^%S*') end
 local function consumer_of(owner) return string.match(owner, ' (.*)$') end
 local function window_of(c) return string.match(c, '^(%d+) (.*)$') end
 
+--[[ What a worker owns is named by its claim: rank, entry id, message id, attempt. ]]
+local function claim(rank, entry, id, attempt) return rank .. ' ' .. entry .. ' ' .. id .. ' ' .. attempt end
+local function claim_of(text) return string.match(text, '^(.) ([^ ]+) ([^ ]*) (.+)$') end
+
 --[[ The fence of all settlements: the timeline, if `consumer` still owns this very attempt, else false. A message
   that is queued again gets another entry, so the entry stands for the attempt.
   Second: false, or the retention in ms of a message that was rolled back meanwhile. ]]

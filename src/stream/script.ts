@@ -46,6 +46,17 @@ export function script(name: string, body: string, flags: Flags = "") {
   };
 }
 
+/*
+ * A list comes back as one string: the client decodes an array element by element, byte by byte.
+ */
+export function linesOf(reply: unknown): string[] {
+  return reply === "" ? [] : (reply as string).split("\n");
+}
+
+export function numbersOf(reply: unknown): number[] {
+  return reply === "" ? [] : (reply as string).split(" ").map(Number);
+}
+
 /**
  * A connection that is open at this end only stays so until somebody closes it; all calls that wait on it say so.
  * While it is reconnecting, closing it would park it for ever.

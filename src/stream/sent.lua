@@ -1,19 +1,19 @@
 --[[ SENDING -> SENT.
   KEYS[1] tag   ARGV[1] consumer   ARGV[2] retention, ms
-  then 5 for each message: rank, entry id, message id, attempt, what the relay said
+  then 2 for each message: claim, what the relay said
   Returns for each 1, or 0: not the owner, nothing written.
   Fence: owned(). After it the hash expires on its own. ]]
 local result = {}
-for i = 3, #ARGV, 5 do
-  local id, attempt = ARGV[i + 2], ARGV[i + 3]
-  local l, rolled_back = owned(id, ARGV[1], ARGV[i + 1])
+for i = 3, #ARGV, 2 do
+  local rank, entry, id, attempt = claim_of(ARGV[i])
+  local l, rolled_back = owned(id, ARGV[1], entry)
   if l then
-    remove(ARGV[i], ARGV[i + 1])
-    move(id, 'sending', 'sent', attempt, ARGV[i + 4], l)
+    remove(rank, entry)
+    move(id, 'sending', 'sent', attempt, ARGV[i + 1], l)
     if rolled_back then redis.call('HDEL', MESSAGE .. id, 'k') end
     expire(id, ARGV[2])
   end
   result[#result + 1] = l and 1 or 0
 end
 finish()
-return result
+return table.concat(result, ' ')

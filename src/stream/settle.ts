@@ -10,9 +10,9 @@ import { key } from "./keys.ts";
 import loseSource from "./lose.lua" with { type: "text" };
 import postponeSource from "./postpone.lua" with { type: "text" };
 import releaseSource from "./release.lua" with { type: "text" };
-import { script } from "./script.ts";
+import { numbersOf, script } from "./script.ts";
 import sentSource from "./sent.lua" with { type: "text" };
-import type { Claim } from "./take.ts";
+import { type Claim, claimText } from "./take.ts";
 
 // A full Redis must still be able to drain.
 const DRAINS = " flags=allow-oom";
@@ -35,7 +35,7 @@ export async function sent(
   retentionMs: number,
   items: readonly (Claim & { reply: string })[],
 ): Promise<Settled> {
-  const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reply)]);
+  const args = items.flatMap((item) => [claimText(item), oneLine(item.reply)]);
   return booleans(await sentScript(redis, tag, [consumer, retentionMs, ...args]));
 }
 
@@ -45,7 +45,7 @@ export async function defer(
   consumer: string,
   items: readonly (Claim & { delayMs: number; reason: string })[],
 ): Promise<Settled> {
-  const args = items.flatMap((item) => [...claimOf(item), item.delayMs, oneLine(item.reason)]);
+  const args = items.flatMap((item) => [claimText(item), item.delayMs, oneLine(item.reason)]);
   return booleans(await deferScript(redis, tag, [consumer, ...args]));
 }
 
@@ -59,8 +59,8 @@ export async function bury(
   consumer: string,
   items: readonly (Claim & { reason: string })[],
 ): Promise<number[]> {
-  const args = items.flatMap((item) => [...claimOf(item), fingerprint(item.reason), oneLine(item.reason)]);
-  return (await buryScript(redis, tag, [consumer, ...args])) as number[];
+  const args = items.flatMap((item) => [claimText(item), fingerprint(item.reason), oneLine(item.reason)]);
+  return numbersOf(await buryScript(redis, tag, [consumer, ...args]));
 }
 
 /** `resendDelayMs` undefined holds the message for a person. */
@@ -71,7 +71,7 @@ export async function lose(
   items: readonly (Claim & { resendDelayMs: number | undefined; reason: string })[],
 ): Promise<Settled> {
   const args = items.flatMap((item) => [
-    ...claimOf(item),
+    claimText(item),
     item.resendDelayMs ?? -1,
     fingerprint(item.reason),
     oneLine(item.reason),
@@ -86,7 +86,7 @@ export async function release(
   consumer: string,
   items: readonly (Claim & { reason: string })[],
 ): Promise<Settled> {
-  const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reason)]);
+  const args = items.flatMap((item) => [claimText(item), oneLine(item.reason)]);
   return booleans(await releaseScript(redis, tag, [consumer, ...args]));
 }
 
@@ -97,7 +97,7 @@ export async function postpone(
   consumer: string,
   items: readonly (Claim & { delayMs: number; counts: boolean; reason: string })[],
 ): Promise<Settled> {
-  const args = items.flatMap((item) => [...claimOf(item), item.delayMs, item.counts ? 1 : 0, oneLine(item.reason)]);
+  const args = items.flatMap((item) => [claimText(item), item.delayMs, item.counts ? 1 : 0, oneLine(item.reason)]);
   return booleans(await postponeScript(redis, tag, [consumer, ...args]));
 }
 
@@ -109,7 +109,7 @@ export async function cancel(
   retentionMs: number,
   items: readonly (Claim & { reason: string })[],
 ): Promise<Settled> {
-  const args = items.flatMap((item) => [...claimOf(item), oneLine(item.reason)]);
+  const args = items.flatMap((item) => [claimText(item), oneLine(item.reason)]);
   return booleans(await cancelScript(redis, tag, [consumer, retentionMs, ...args]));
 }
 
@@ -157,15 +157,11 @@ export async function countAlike(redis: Redis, tag: string, reason: string): Pro
   return Number(await redis.hget(key.deadGroups(tag), fingerprint(reason)));
 }
 
-function claimOf(claim: Claim): [string, string, string, number] {
-  return [claim.rank, claim.entryId, claim.messageId, claim.attempt];
-}
-
 /** The timeline is kept one line a transition. */
 function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim().slice(0, 500);
 }
 
 function booleans(reply: unknown): boolean[] {
-  return (reply as number[]).map((one) => one === 1);
+  return numbersOf(reply).map((one) => one === 1);
 }

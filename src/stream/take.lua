@@ -1,13 +1,14 @@
 --[[ QUEUED -> SENDING, for as many as the worker can begin at once. The attempt is recorded before it is tried.
   KEYS[1] tag   ARGV[1] consumer   ARGV[2] at most so many   ARGV[3..5] of these, first, for each rank
-  Returns 2 for each message: a line of rank, entry id, message id, attempt, attempts before the last replay and
-    times that the booking store was asked in vain; the event, JSON.
+  Returns a line for each message, all of them in one string: claim, attempts before the last replay, times that the
+    booking store was asked in vain. Then for each message its event, JSON: Lua hashes a string byte by byte, so these
+    are not put together.
   Fence: the state. An entry whose message is not QUEUED is never handed out: cancelled, settled or replayed
   ones leave the stream, one that is being sent (the group was lost and made anew) goes back to its owner.
   An entry without a message is laid out as a dead letter, so that it cannot go round. ]]
 local consumer, free = ARGV[1], tonumber(ARGV[2])
 local MAX_LOOKED_AT = 1000
-local result = {}
+local lines, events = {}, {}
 
 local function read(queue, count)
   local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', count, 'STREAMS', queue, '>')
@@ -23,7 +24,7 @@ local function poison(rank, entry, fields)
   local id = 'msg_entry-' .. entry
   local reason = 'the entry names no message: ' .. string.sub(string.gsub(cjson.encode(fields), '%c', ' '), 1, 400)
   lay_out(id, reason, 'entry-without-message')
-  move(id, nil, 'dead', '', reason, '', 'd', AT, 'i', rank, 'n', 0, 'e', '')
+  move(id, nil, 'dead', '', reason, nil, 'd', AT, 'i', rank, 'n', 0, 'e', '')
   remove(rank, entry)
 end
 
@@ -37,9 +38,9 @@ local function hand_out(rank, entry, fields)
       before, asked = unpack(redis.call('HMGET', MESSAGE .. id, 'b', 'w'))
     end
     move(id, 'queued', 'sending', attempt, '', l, 'n', attempt, 'o', entry .. ' ' .. consumer)
-    local n = #result
-    result[n + 1] = rank .. ' ' .. entry .. ' ' .. id .. ' ' .. attempt .. ' ' .. (before or '0') .. ' ' .. (asked or '0')
-    result[n + 2] = json or ''
+    local n = #lines + 1
+    lines[n] = claim(rank, entry, id, attempt) .. ' ' .. (before or '0') .. ' ' .. (asked or '0')
+    events[n] = json or ''
     return true
   elseif not state then
     return poison(rank, entry, fields)
@@ -52,7 +53,7 @@ local function hand_out(rank, entry, fields)
   end
 end
 
---[[ Ranks without another entry, or that nothing is to be taken from. ]]
+--[[ Ranks without an entry that nobody has, or that nothing is to be taken from. ]]
 local done = {}
 
 --[[ Reads on past entries that are not handed out, such as those of messages that were rolled back. ]]
@@ -71,14 +72,20 @@ local function take(rank, count)
 end
 
 for _, rank in ipairs(redis.call('SMEMBERS', PAUSED)) do done[rank] = true end
-for pass = 1, 2 do
+local waiting = 0
+for rank, queue in pairs(QUEUE) do
+  if redis.pcall('XLEN', queue) == 0 then done[rank] = true end
+  if not done[rank] then waiting = waiting + 1 end
+end
+-- A single one is read once: it gets all there is.
+for pass = waiting > 1 and 1 or 2, 2 do
   for rank = 0, 2 do
     local count = pass == 1 and math.min(free, tonumber(ARGV[3 + rank])) or free
     if count > 0 and not done[tostring(rank)] then
       local failed = take(tostring(rank), count)
-      if failed and #result == 0 then return failed end
+      if failed and #lines == 0 then return failed end
     end
   end
 end
 finish()
-return result
+return { table.concat(lines, '\n'), unpack(events) }

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import ownedSource from "./owned.lua" with { type: "text" };
 import promoteSource from "./promote.lua" with { type: "text" };
-import { script } from "./script.ts";
+import { linesOf, script } from "./script.ts";
 import takeSource from "./take.lua" with { type: "text" };
 
 const takeScript = script("take", takeSource, " flags=allow-oom");
@@ -16,6 +16,11 @@ export interface Claim {
   messageId: string;
   /** Number of this attempt, from 1. */
   attempt: number;
+}
+
+/** As the scripts name it. */
+export function claimText({ rank, entryId, messageId, attempt }: Claim): string {
+  return `${rank} ${entryId} ${messageId} ${attempt}`;
 }
 
 export interface Taken extends Claim {
@@ -38,11 +43,10 @@ export async function take(
   free: number,
   quotas: readonly number[],
 ): Promise<Taken[]> {
-  const reply = (await takeScript(redis, tag, [consumer, free, ...quotas])) as string[];
-  const taken: Taken[] = [];
-  for (let i = 0; i < reply.length; i += 2) {
-    const [rank = "", entryId = "", messageId = "", attempt, attemptsBefore, askedInVain] = (reply[i] ?? "").split(" ");
-    taken.push({
+  const [lines, ...events] = (await takeScript(redis, tag, [consumer, free, ...quotas])) as string[];
+  return linesOf(lines).map((line, i) => {
+    const [rank = "", entryId = "", messageId = "", attempt, attemptsBefore, askedInVain] = line.split(" ");
+    return {
       tag,
       rank,
       entryId,
@@ -50,10 +54,9 @@ export async function take(
       attempt: Number(attempt),
       attemptsBefore: Number(attemptsBefore),
       askedInVain: Number(askedInVain),
-      json: reply[i + 1] ?? "",
-    });
-  }
-  return taken;
+      json: events[i] ?? "",
+    };
+  });
 }
 
 export interface Promotion {
@@ -72,11 +75,8 @@ export async function promote(redis: Redis, tag: string, limit: number): Promise
 
 /** What Redis says that this consumer owns, which is more than it knows of when a reply to `take` was lost. */
 export async function readOwned(redis: Redis, tag: string, consumer: string, limit: number): Promise<Claim[]> {
-  const reply = (await ownedScript(redis, tag, [consumer, limit])) as (string | number)[];
-  const claims: Claim[] = [];
-  for (let i = 0; i < reply.length; i += 4) {
-    const [rank, entryId, messageId, attempt] = reply.slice(i, i + 4).map(String) as [string, string, string, string];
-    claims.push({ tag, rank, entryId, messageId, attempt: Number(attempt) });
-  }
-  return claims;
+  return linesOf(await ownedScript(redis, tag, [consumer, limit])).map((line) => {
+    const [rank = "", entryId = "", messageId = "", attempt] = line.split(" ");
+    return { tag, rank, entryId, messageId, attempt: Number(attempt) };
+  });
 }

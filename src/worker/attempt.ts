@@ -44,7 +44,11 @@ export interface AttemptDeps {
 export async function attempt(taken: Taken, event: Event | undefined, deps: AttemptDeps): Promise<Settlement> {
   if (event === undefined) return { kind: "dead", reason: "the stored event cannot be read" };
   const nth = taken.attempt - taken.attemptsBefore;
-  const objection = (await askStore(taken, event, deps)) ?? askJournal(event, deps) ?? (await askRedis(taken, deps));
+  const { store } = deps.booking;
+  const objection =
+    store === undefined
+      ? askJournal(event, deps)
+      : ((await askStore(store, taken, event, deps)) ?? askJournal(event, deps) ?? (await askRedis(taken, deps)));
   if (objection !== undefined) return objection;
   let mail: Mail;
   try {
@@ -80,9 +84,11 @@ function askJournal(event: Event, deps: AttemptDeps): Settlement | undefined {
   }
 }
 
-/** After the journal, which a rollback leaves when Redis has it: in between it is in both. */
+/**
+ * Needed only when something has taken time since the take. After the journal, which a rollback leaves when Redis has
+ * it: in between it is in both.
+ */
 async function askRedis(taken: Taken, deps: AttemptDeps): Promise<Settlement | undefined> {
-  if (deps.booking.store === undefined) return undefined; // nothing has taken any time since the take
   try {
     const reason = "rolled back while the booking store was asked";
     return (await deps.wasRolledBack(taken)) ? { kind: "cancelled", reason } : undefined;
@@ -112,11 +118,14 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | un
   return promise;
 }
 
-/** Undefined: the booking stands, or nobody is to be asked. */
-async function askStore(taken: Taken, event: Event, deps: AttemptDeps): Promise<Settlement | undefined> {
-  const { booking: policy, stopping } = deps;
-  if (policy.store === undefined) return undefined;
-  const status = await unlessAborted(policy.store.statusOf(event.data.booking.id), stopping);
+/** Undefined: the booking stands. */
+async function askStore(
+  store: BookingStore,
+  taken: Taken,
+  event: Event,
+  { booking: policy, stopping }: AttemptDeps,
+): Promise<Settlement | undefined> {
+  const status = await unlessAborted(store.statusOf(event.data.booking.id), stopping);
   if (status === undefined) return { kind: "released", reason: "the worker stopped while the booking store was asked" };
   const asked = taken.askedInVain + 1;
   const delayMs = policy.delaysMs[Math.min(asked, policy.delaysMs.length) - 1] ?? 0;

@@ -21,6 +21,7 @@ import {
 import type { Taken } from "../stream/take.ts";
 import type { Settlement } from "./attempt.ts";
 
+/** Settlements in one script call. */
 const MAX_CALL = 100;
 const FIRST_DELAY_MS = 25;
 const MAX_DELAY_MS = 1_000;
@@ -32,11 +33,11 @@ export interface Settler {
   abandon(): void;
 }
 
-interface Item {
-  taken: Taken;
-  settlement: Settlement;
-  resolve: (written: boolean) => void;
-}
+type Kind = Settlement["kind"];
+type Item<K extends Kind> = Taken & Extract<Settlement, { kind: K }> & { resolve: (written: boolean) => void };
+
+/** What one call can settle. */
+type Batch = { [K in Kind]: { kind: K; tag: string; items: Item<K>[] } }[Kind];
 
 export interface SettlerOptions {
   redis: Redis;
@@ -50,20 +51,18 @@ export interface SettlerOptions {
 
 export function createSettler(options: SettlerOptions): Settler {
   const { log } = options;
-  let items: Item[] = [];
+  let items: Item<Kind>[] = [];
   let abandoned = false;
   let away = false;
 
   function flush(): void {
-    const groups = Map.groupBy(items, ({ taken, settlement }) => `${taken.tag} ${settlement.kind}`);
+    const batches = batchesOf(items);
     items = [];
-    for (const members of groups.values()) {
-      for (let i = 0; i < members.length; i += MAX_CALL) void write(members.slice(i, i + MAX_CALL));
-    }
+    for (const batch of batches) void write(batch);
   }
 
   /** @param onTheWay called when it is written to the socket: that is settled also when we die then */
-  async function settleAll(batch: Item[], onTheWay?: () => void): Promise<void> {
+  async function settleAll(batch: Batch, onTheWay?: () => void): Promise<void> {
     for (let failures = 0; !abandoned; failures++) {
       try {
         const settling = call(batch, options);
@@ -71,20 +70,20 @@ export function createSettler(options: SettlerOptions): Settler {
         const written = await confirm(batch, await settling, options);
         if (away) log.warn("settlements are written again");
         away = false;
-        batch.forEach((item, i) => {
+        batch.items.forEach((item, i) => {
           item.resolve(written[i] ?? false);
         });
         return;
       } catch (error) {
         const isAway = error instanceof RedisAway;
-        if (!isAway && batch.length > 1) {
+        if (!isAway && batch.items.length > 1) {
           // One of them is to blame: the others need not wait for it.
-          await Promise.all(batch.map((item) => settleAll([item])));
+          await Promise.all(batch.items.map((item) => settleAll({ ...batch, items: [item] } as Batch)));
           return;
         }
-        if (isAway && !away) log.error({ err: error, waiting: batch.length }, "settlements wait for redis");
+        if (isAway && !away) log.error({ err: error, waiting: batch.items.length }, "settlements wait for redis");
         if (!isAway && failures === 0) {
-          const { messageId } = batch[0]?.taken ?? {};
+          const { messageId } = batch.items[0] ?? {};
           log.error({ err: error, messageId }, "a settlement fails, it is tried again");
         }
         if (failures === 0) options.outbox.sync();
@@ -92,14 +91,13 @@ export function createSettler(options: SettlerOptions): Settler {
         await Bun.sleep(Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS));
       }
     }
-    for (const item of batch) item.resolve(false);
+    for (const item of batch.items) item.resolve(false);
   }
 
-  async function write(batch: Item[]): Promise<void> {
-    const facts = claims(batch, "sent");
+  async function write(batch: Batch): Promise<void> {
     let recorded: number | undefined;
     await settleAll(batch, () => {
-      if (facts.length > 0) recorded = options.outbox.record(facts);
+      if (batch.kind === "sent") recorded = options.outbox.record(batch.items);
     });
     if (recorded !== undefined && !abandoned) options.outbox.forget(recorded);
   }
@@ -108,7 +106,7 @@ export function createSettler(options: SettlerOptions): Settler {
     settle: (taken, settlement) =>
       new Promise((resolve) => {
         if (items.length === 0) setImmediate(flush);
-        items.push({ taken, settlement, resolve });
+        items.push({ ...taken, ...settlement, resolve });
       }),
     abandon() {
       abandoned = true;
@@ -116,29 +114,35 @@ export function createSettler(options: SettlerOptions): Settler {
   };
 }
 
-/** All items have the same tag and the same kind. */
-async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> {
-  const { redis, consumer } = options;
-  const first = batch[0];
-  if (first === undefined) return [];
-  const { tag } = first.taken;
-  switch (first.settlement.kind) {
+function batchesOf(items: readonly Item<Kind>[]): Batch[] {
+  const batches: Batch[] = [];
+  for (const item of items) {
+    const { kind, tag } = item;
+    const batch = batches.find((one) => one.kind === kind && one.tag === tag && one.items.length < MAX_CALL);
+    if (batch === undefined) batches.push({ kind, tag, items: [item] } as Batch);
+    else (batch.items as Item<Kind>[]).push(item);
+  }
+  return batches;
+}
+
+async function call(batch: Batch, options: SettlerOptions): Promise<boolean[]> {
+  const { redis, consumer, retentionMs } = options;
+  switch (batch.kind) {
     case "sent":
-      return sentOrAttested(redis, tag, consumer, options.retentionMs, claims(batch, "sent"));
+      return sentOrAttested(redis, batch.tag, consumer, retentionMs, batch.items);
     case "deferred":
-      return defer(redis, tag, consumer, claims(batch, "deferred"));
+      return defer(redis, batch.tag, consumer, batch.items);
     case "unknown":
-      return lose(redis, tag, consumer, claims(batch, "unknown"));
+      return lose(redis, batch.tag, consumer, batch.items);
     case "postponed":
-      return postpone(redis, tag, consumer, claims(batch, "postponed"));
+      return postpone(redis, batch.tag, consumer, batch.items);
     case "cancelled":
-      return cancel(redis, tag, consumer, options.retentionMs, claims(batch, "cancelled"));
+      return cancel(redis, batch.tag, consumer, retentionMs, batch.items);
     case "released":
-      return release(redis, tag, consumer, claims(batch, "released"));
+      return release(redis, batch.tag, consumer, batch.items);
     case "dead": {
-      const letters = claims(batch, "dead");
-      const alike = await bury(redis, tag, consumer, letters);
-      letters.forEach((letter, i) => {
+      const alike = await bury(redis, batch.tag, consumer, batch.items);
+      batch.items.forEach((letter, i) => {
         if (alike[i] === 1) options.onFirstOfItsKind(letter, letter.reason);
       });
       return alike.map((count) => count !== 0);
@@ -150,23 +154,17 @@ async function call(batch: Item[], options: SettlerOptions): Promise<boolean[]> 
  * A settlement whose reply was lost is sent again, by the client too, and finds itself no longer the owner: where
  * the attempt has ended as it says, it was written all the same.
  */
-async function confirm(batch: Item[], written: boolean[], options: SettlerOptions): Promise<boolean[]> {
-  const kind = batch[0]?.settlement.kind;
+async function confirm(batch: Batch, written: boolean[], options: SettlerOptions): Promise<boolean[]> {
+  const { kind, tag, items } = batch;
   if (!written.includes(false) || !(kind === "sent" || kind === "deferred" || kind === "unknown" || kind === "dead"))
     return written;
   const { redis } = options;
-  const items = claims(batch, kind);
-  const tag = items[0]?.tag ?? "";
   const before = await haveEndedIn(redis, tag, kind, items);
-  for (const [i, item] of items.entries()) {
-    if (written[i] || !before[i] || item.kind !== "dead") continue;
-    if ((await countAlike(redis, tag, item.reason)) === 1) options.onFirstOfItsKind(item, item.reason);
+  if (kind === "dead") {
+    for (const [i, letter] of items.entries()) {
+      if (written[i] || !before[i]) continue;
+      if ((await countAlike(redis, tag, letter.reason)) === 1) options.onFirstOfItsKind(letter, letter.reason);
+    }
   }
   return written.map((one, i) => one || (before[i] ?? false));
-}
-
-function claims<K extends Settlement["kind"]>(batch: Item[], kind: K) {
-  return batch.flatMap(({ taken, settlement }) =>
-    settlement.kind === kind ? [{ ...taken, ...(settlement as Extract<Settlement, { kind: K }>) }] : [],
-  );
 }

@@ -11,8 +11,8 @@ import { type Claim, readOwned } from "../stream/take.ts";
 const MIN_BEGUN = 20_000;
 
 export interface Strays {
-  /** This one has been begun here: ours again, it is one whose settlement was lost, and was tried (keepers.ts). */
-  begun(claim: Claim): void;
+  /** What is in this slot has been begun here: ours again, its settlement was lost, and it was tried (keepers.ts). */
+  begun(slot: string): void;
   /** The reply to a take from this partition was lost. */
   lost(tag: string): void;
   /** A partition where such a reply was lost. */
@@ -40,9 +40,9 @@ export function createStrays(options: {
   }
 
   return {
-    begun(claim) {
+    begun(slot) {
       if (begun.size >= MIN_BEGUN) [begunBefore, begun] = [begun, new Set()];
-      begun.add(slotOf(claim));
+      begun.add(slot);
     },
     lost: (tag) => void replyLost.add(tag),
     mayBeIn: (tag) => replyLost.has(tag),

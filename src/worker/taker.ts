@@ -64,12 +64,12 @@ export function startTaker(options: TakerOptions): Taker {
   let waking = false;
   let lastBegun = Promise.resolve();
 
-  function begin(taken: Taken): void {
+  async function begin(taken: Taken): Promise<void> {
     const slot = slotOf(taken);
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
     if (inFlight.has(slot)) return;
     inFlight.set(slot, taken);
-    strays.begun(taken);
+    strays.begun(slot);
     let ended = false;
     const end = () => {
       if (ended) return;
@@ -77,13 +77,15 @@ export function startTaker(options: TakerOptions): Taker {
       settling += 1;
       wakeLater();
     };
-    void options.begin(taken, end).finally(() => {
+    try {
+      await options.begin(taken, end);
+    } finally {
       end();
       settling -= 1;
       inFlight.delete(slot);
       if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
       wakeLater();
-    });
+    }
   }
 
   function freeSlots(): number {
@@ -117,7 +119,7 @@ export function startTaker(options: TakerOptions): Taker {
     try {
       const taken = await take(redis, tag, consumer, count, options.deal(count));
       await aTurnOfItsOwn();
-      for (const one of taken) begin(one);
+      for (const one of taken) void begin(one);
       return taken.length === count;
     } catch (error) {
       strays.lost(tag);

@@ -21,9 +21,9 @@ test("it is given back, but for what was begun lately, and what is under way how
     isInFlight: (claim) => slotOf(claim) === slotOf(underWay),
     log: keepLines().log,
   });
-  strays.begun(underWay);
-  for (let n = 0; n < 40_000; n++) strays.begun({ ...underWay, entryId: `${n}-0` });
-  strays.begun(lately);
+  strays.begun(slotOf(underWay));
+  for (let n = 0; n < 40_000; n++) strays.begun(slotOf({ ...underWay, entryId: `${n}-0` }));
+  strays.begun(slotOf(lately));
   strays.lost(TAG);
   expect(strays.mayBeIn(TAG)).toBe(true);
   await strays.giveBack(TAG);
