@@ -26,9 +26,18 @@ export interface Peer {
   drain(count: number): Promise<() => Promise<void>>;
 }
 
+const EVENT_TEXT = JSON.stringify(benchEvent("@ID@")).replaceAll("@id@", "@ID@");
+
+/** Parsed, as those that a service is posted: that leaves no code to be compiled while the job is measured. */
+function eventsOf({ kind, count, prefix }: Job): Event[] {
+  if (kind === "drain") return [];
+  return Array.from({ length: count }, (_, i) => JSON.parse(EVENT_TEXT.replaceAll("@ID@", `${prefix}${i}`)));
+}
+
 export function answerJobs(peer: Peer): void {
-  answerParent<Job>("ready", async ({ kind, count, prefix }): Promise<JobResult> => {
-    const events = kind === "drain" ? [] : Array.from({ length: count }, (_, i) => benchEvent(`${prefix}${i}`));
+  answerParent<Job>("ready", async (job): Promise<JobResult> => {
+    const { kind, count } = job;
+    const events = eventsOf(job);
     let stop = async () => {};
     const cpu = process.cpuUsage();
     const startedAt = performance.now();

@@ -1,9 +1,10 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
-  then 2 for each event: a line, and the event, JSON. The line: message id, 32 characters; '|', digest of the booking, '|',
-    of the recipient, 8 each; body hash, 22; plan (rank, delay ms, first check-back ms or -1: not held); tab; event id
-  Returns a line for each event: 'new' | 'duplicate' | 'conflict' | 'full', state, due (epoch ms), and the message id
-  where it is not the one in the event's line.
+  then 2 for each event: a text, and the event, JSON. The text: message id, 32 characters; '|', digest of the booking, '|',
+    of the recipient, 8 each; line feed; body hash, 22; plan (rank, delay ms, first check-back ms or -1: not held); tab;
+    rank and event id
+  Returns a line for each event, an empty one for the same as before it: 'new' | 'duplicate' | 'conflict' | 'full', state,
+  due (epoch ms), and the message id where it is not the one in the event's text.
   Fence: the claim (end of the window, body hash) in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
   While its mail is owed an event makes no other message, however long ago it was posted.
@@ -13,9 +14,11 @@ local window_end = string.format('%.0f', AT + tonumber(ARGV[1]))
 local room = tonumber(ARGV[2]) - redis.call('ZCARD', DUE) - redis.call('ZCARD', HELD)
 for _, queue in pairs(QUEUE) do room = room - redis.call('XLEN', queue) end
 
-local result = {}
+local result, last_answer = {}
 local function answer(text, first, id)
-  result[#result + 1] = id == first and text or text .. ' ' .. id
+  if id ~= first then text = text .. ' ' .. id end
+  result[#result + 1] = text == last_answer and '' or text
+  last_answer = text
 end
 
 --[[ Most events of a call have the same plan: what follows from it is worked out once. ]]
@@ -36,10 +39,12 @@ end
 
 local ENDED = { sent = true, bounced = true, cancelled = true }
 
+local NOTHING = {}
+
 --[[ What is known of an event that was here before. `hash` is of the body that its id is taken by, if it is. ]]
 local function look_up(first)
   local claim, latest, kept, due = unpack(redis.call('HMGET', MESSAGE .. first, 'c', 'g', 's', 'd'))
-  if not claim then return {} end
+  if not claim then return NOTHING end
   if claim == '-' then return { rolled_back = true, kept = kept } end
   local state = kept
   if latest then state, due = unpack(redis.call('HMGET', MESSAGE .. latest, 's', 'd')) end
@@ -65,7 +70,7 @@ end
 
 --[[ Returns the timeline. ]]
 local function write(id, plan, i, claim, json, ...)
-  return move(id, nil, plan.state, '', 'posted', '', 'd', plan.due, 'i', i, 'c', claim, 'e', json, ...)
+  return move(id, nil, plan.state, '', 'posted', nil, 'd', plan.due, 'i', i, 'c', claim, 'e', json, ...)
 end
 
 local ids, keys, written = {}, {}, {}
@@ -78,13 +83,13 @@ end
 local some_known = redis.call('EXISTS', unpack(keys)) > 0
 
 for n, first in ipairs(ids) do
-  local line, json = ARGV[2 + 2 * n], ARGV[3 + 2 * n]
-  -- Fixed columns: a pattern for the whole line took a twentieth of the script.
-  local digests, hash = string.sub(line, 33, 50), string.sub(line, 51, 72)
-  local tab = string.find(line, '\t', 73, true)
-  local text = string.sub(line, 73, tab - 1)
-  local plan = plans[text] or plan_of(text)
-  local known = (some_known or written[first]) and look_up(first) or {}
+  local text, json = ARGV[2 + 2 * n], ARGV[3 + 2 * n]
+  -- Fixed columns: a pattern for the whole text took a twentieth of the script.
+  local hash = string.sub(text, 52, 73)
+  local tab = string.find(text, '\t', 74, true)
+  local planned = string.sub(text, 74, tab - 1)
+  local plan = plans[planned] or plan_of(planned)
+  local known = (some_known or written[first]) and look_up(first) or NOTHING
   if known.hash == hash then
     answer('duplicate ' .. (known.state or 'unknown') .. ' ' .. (known.due or 0), first, known.id)
   elseif known.hash then
@@ -95,8 +100,8 @@ for n, first in ipairs(ids) do
     room = room - 1
     written[first] = true
     local id = known.kept and next_generation(first) or first
-    local i, claim = plan.rank .. string.sub(line, tab + 1), window_end .. ' ' .. hash
-    posted[#posted + 1] = id .. digests
+    local i, claim = string.sub(text, tab + 1), window_end .. ' ' .. hash
+    posted[#posted + 1] = id == first and string.sub(text, 1, 51) or id .. string.sub(text, 33, 51)
     local l
     if known.rolled_back then
       l = write(id, plan, i, claim, json)

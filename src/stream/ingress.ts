@@ -54,7 +54,7 @@ interface Planned {
   /** The one that the event gives. */
   messageId: string;
   /** The script's two arguments for this event. */
-  line: string;
+  text: string;
   json: string;
 }
 
@@ -92,19 +92,20 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   async function call(queue: Queue, batch: readonly Planned[]): Promise<void> {
     if (batch.length === 0) return;
     const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
-    for (const { line, json } of batch) args.push(line, json);
+    for (const { text, json } of batch) args.push(text, json);
     try {
       const reply = (await enqueue(redis, tagOf(queue.partition), args)) as string;
       const answers = answersOf(reply, batch, options);
-      for (const [i, answer] of answers.entries()) {
+      answers.forEach((answer, i) => {
         const { posted, json } = batch[i] as Planned;
-        posted.resolve(
-          answer.kind === "conflict" ? secondLook(tagOf(queue.partition), answer.messageId, json) : answer,
-        );
-      }
+        const isConflict = answer.kind === "conflict";
+        posted.resolve(isConflict ? secondLook(tagOf(queue.partition), answer.messageId, json) : answer);
+      });
       // Neither the answers nor the next call wait for the log.
       setImmediate(() => {
-        for (const [i, answer] of answers.entries()) logNew((batch[i] as Planned).posted.event.id, answer);
+        answers.forEach((answer, i) => {
+          logNew((batch[i] as Planned).posted.event.id, answer);
+        });
       });
     } catch (error) {
       // Those behind would only wait as long for the same answer.
@@ -190,25 +191,27 @@ function plan(posted: Waiting, partition: number, options: IngressOptions): Plan
   const checkMs = held ? options.firstCheckMs : -1;
   const messageId = messageIdOf(event.id, partition);
   const digests = `${digestOf(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
-  const line = `${messageId}|${digests}${bodyHash}${rank} ${delayMs} ${checkMs}\t${event.id}`;
-  return { posted, messageId, line, json };
+  const text = `${messageId}|${digests}\n${bodyHash}${rank} ${delayMs} ${checkMs}\t${rank}${event.id}`;
+  return { posted, messageId, text, json };
 }
 
-/** Of a call with the same plan for all, most lines are the same. */
+/** An empty line says the same as the one before it. */
 function answersOf(reply: string, batch: readonly Planned[], options: IngressOptions): Posted[] {
   const durability = options.durability();
   const lines = reply.split("\n");
   let words: string[] = [];
   return batch.map(({ messageId }, i) => {
     const line = lines[i] ?? "";
-    if (line !== lines[i - 1]) words = line.split(" ");
+    if (line !== "") words = line.split(" ");
     return answerOf(words, messageId, options.maxBacklog, durability);
   });
 }
 
 function answerOf(words: readonly string[], first: string, limit: number, durability: Durability): Posted {
-  const [word, state, dueAt, messageId = first] = words as [string, State, string, string?];
+  const word = words[0];
+  const messageId = words[3] ?? first;
   if (word === "full") return { kind: "full", limit };
   if (word === "conflict") return { kind: "conflict", messageId };
-  return { kind: "accepted", messageId, state, dueAt: Number(dueAt), duplicate: word === "duplicate", durability };
+  const [state, dueAt] = [words[1] as State, Number(words[2])];
+  return { kind: "accepted", messageId, state, dueAt, duplicate: word === "duplicate", durability };
 }

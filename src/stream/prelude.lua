@@ -12,15 +12,26 @@ local function shortened(l)
   return string.match(string.sub(l, 1, MAX_TIMELINE / 4), '^(.*\n)') .. string.match(string.sub(l, -MAX_TIMELINE / 2), '\n(.*)$')
 end
 
+--[[ The end of a line for the feed, and the line for the timeline. Of a call's transitions many have the same. ]]
+local last_to, last_attempt, last_reason, last_end, last_line
+local function lines_of(to, attempt, reason)
+  if last_to ~= to or last_attempt ~= attempt or last_reason ~= reason then
+    last_to, last_attempt, last_reason = to, attempt, reason
+    last_end = '|' .. to .. '|' .. attempt .. '|' .. reason .. '\n'
+    last_line = AT_TEXT .. last_end
+  end
+  return last_end, last_line
+end
+
 --[[ Writes one transition into the message's hash, the feed and the counters. `l` is the timeline so far; behind it
   may stand more pairs for the hash. Returns the timeline.
   Call `finish()` last: it writes what is written once for all of them. ]]
 local function move(id, from, to, attempt, reason, l, ...)
-  local what = '|' .. to .. '|' .. attempt .. '|' .. reason .. '\n'
-  l = shortened(l or '') .. AT_TEXT .. what
+  local line_end, line = lines_of(to, attempt, reason)
+  l = l and shortened(l) .. line or line
   redis.call('HSET', MESSAGE .. id, 's', to, 'l', l, ...)
   local n = #told
-  told[n + 1], told[n + 2] = id, what
+  told[n + 1], told[n + 2] = id, line_end
   if to == 'unknown' then redis.call('HSET', MESSAGE .. id, 'u', 1) end
   if from then out[from] = (out[from] or 0) + 1 end
   into[to] = (into[to] or 0) + 1
@@ -35,7 +46,7 @@ local function list_posted()
     redis.call('RPUSH', POSTED, chunk)
   end
   local name = POSTED .. ':' .. chunk
-  if redis.call('APPEND', name, table.concat(posted, '\n') .. '\n') < CHUNK_LENGTH then return end
+  if redis.call('APPEND', name, table.concat(posted)) < CHUNK_LENGTH then return end
   redis.call('RPUSH', POSTED, string.format('%d', chunk + 1))
   -- A string that grew has twice the memory of its copy.
   redis.call('COPY', name, POSTED .. ':copy', 'REPLACE')
