@@ -74,9 +74,10 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
   /** On a line of its own, behind one that a full disk or a power loss has cut short. */
   function append(text: string): void {
     if (fd === undefined) return;
-    const data = Buffer.from(`\n${text}`);
-    bytes += data.length;
-    if (writeSync(fd, data) < data.length) throw new Error("the disk took a part of it only");
+    const line = `\n${text}`;
+    const length = Buffer.byteLength(line);
+    bytes += length;
+    if (writeSync(fd, line) < length) throw new Error("the disk took a part of it only");
   }
 
   /** With what is not settled. Either the old file stands and is written on, or the new one. */

@@ -159,7 +159,10 @@ export async function countAlike(redis: Redis, tag: string, reason: string): Pro
 
 /** The timeline is kept one line a transition. */
 function oneLine(text: string): string {
-  return text.replace(/\s+/g, " ").trim().slice(0, 500);
+  return text
+    .replace(/\s{2,}|[^\S ]/g, " ")
+    .trim()
+    .slice(0, 500);
 }
 
 function booleans(reply: unknown): boolean[] {

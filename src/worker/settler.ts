@@ -27,14 +27,14 @@ const FIRST_DELAY_MS = 25;
 const MAX_DELAY_MS = 1_000;
 
 export interface Settler {
-  /** Resolves when it is written: true, or false when the entry was no longer ours, or given up. */
-  settle(taken: Taken, settlement: Settlement): Promise<boolean>;
-  /** Gives up what is not written yet; those promises resolve to false. */
+  /** Tells when it is written: true, or false when the entry was no longer ours, or given up. */
+  settle(taken: Taken, settlement: Settlement, done: (written: boolean) => void): void;
+  /** Gives up what is not written yet: false. */
   abandon(): void;
 }
 
 type Kind = Settlement["kind"];
-type Item<K extends Kind> = Taken & Extract<Settlement, { kind: K }> & { resolve: (written: boolean) => void };
+type Item<K extends Kind> = Taken & Extract<Settlement, { kind: K }> & { done: (written: boolean) => void };
 
 /** What one call can settle. */
 type Batch = { [K in Kind]: { kind: K; tag: string; items: Item<K>[] } }[Kind];
@@ -63,27 +63,25 @@ export function createSettler(options: SettlerOptions): Settler {
 
   /** @param onTheWay called when it is written to the socket: that is settled also when we die then */
   async function settleAll(batch: Batch, onTheWay?: () => void): Promise<void> {
-    for (let failures = 0; !abandoned; failures++) {
+    const { items } = batch;
+    let written: boolean[] | undefined;
+    for (let failures = 0; written === undefined && !abandoned; failures++) {
       try {
         const settling = call(batch, options);
         if (failures === 0) onTheWay?.();
-        const written = await confirm(batch, await settling, options);
+        written = await confirm(batch, await settling, options);
         if (away) log.warn("settlements are written again");
         away = false;
-        batch.items.forEach((item, i) => {
-          item.resolve(written[i] ?? false);
-        });
-        return;
       } catch (error) {
         const isAway = error instanceof RedisAway;
-        if (!isAway && batch.items.length > 1) {
+        if (!isAway && items.length > 1) {
           // One of them is to blame: the others need not wait for it.
-          await Promise.all(batch.items.map((item) => settleAll({ ...batch, items: [item] } as Batch)));
+          await Promise.all(items.map((item) => settleAll({ ...batch, items: [item] } as Batch)));
           return;
         }
-        if (isAway && !away) log.error({ err: error, waiting: batch.items.length }, "settlements wait for redis");
+        if (isAway && !away) log.error({ err: error, waiting: items.length }, "settlements wait for redis");
         if (!isAway && failures === 0) {
-          const { messageId } = batch.items[0] ?? {};
+          const { messageId } = items[0] ?? {};
           log.error({ err: error, messageId }, "a settlement fails, it is tried again");
         }
         if (failures === 0) options.outbox.sync();
@@ -91,7 +89,9 @@ export function createSettler(options: SettlerOptions): Settler {
         await Bun.sleep(Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS));
       }
     }
-    for (const item of batch.items) item.resolve(false);
+    items.forEach(({ done }, i) => {
+      done(written?.[i] ?? false);
+    });
   }
 
   async function write(batch: Batch): Promise<void> {
@@ -103,11 +103,10 @@ export function createSettler(options: SettlerOptions): Settler {
   }
 
   return {
-    settle: (taken, settlement) =>
-      new Promise((resolve) => {
-        if (items.length === 0) setImmediate(flush);
-        items.push({ ...taken, ...settlement, resolve });
-      }),
+    settle(taken, settlement, done) {
+      if (items.length === 0) setImmediate(flush);
+      items.push({ ...taken, ...settlement, done });
+    },
     abandon() {
       abandoned = true;
     },

@@ -27,9 +27,17 @@ export interface TakerOptions {
   /** How many of `free` slots may be filled now. */
   allowance: (free: number, inFlight: number) => number;
   deal: (slots: number) => number[];
-  /** Sees the message through to its written outcome; calls `ended` when the attempt is over. Never rejects. */
-  begin: (taken: Taken, ended: () => void) => Promise<void>;
+  /** Sees the message through to its written outcome, and says so. */
+  begin: (taken: Taken, slot: Slot) => void;
   log: Logger;
+}
+
+/** What a message holds while it is seen through. */
+export interface Slot {
+  /** The attempt is over: another one may begin. */
+  ended(): void;
+  /** After it: the outcome is written, or given up. */
+  settled(): void;
 }
 
 export interface Taker extends Loop {
@@ -64,28 +72,24 @@ export function startTaker(options: TakerOptions): Taker {
   let waking = false;
   let lastBegun = Promise.resolve();
 
-  async function begin(taken: Taken): Promise<void> {
-    const slot = slotOf(taken);
+  function begin(taken: Taken): void {
+    const name = slotOf(taken);
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
-    if (inFlight.has(slot)) return;
-    inFlight.set(slot, taken);
-    strays.begun(slot);
-    let ended = false;
-    const end = () => {
-      if (ended) return;
-      ended = true;
-      settling += 1;
-      wakeLater();
-    };
-    try {
-      await options.begin(taken, end);
-    } finally {
-      end();
-      settling -= 1;
-      inFlight.delete(slot);
-      if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
-      wakeLater();
-    }
+    if (inFlight.has(name)) return;
+    inFlight.set(name, taken);
+    strays.begun(name);
+    options.begin(taken, {
+      ended() {
+        settling += 1;
+        wakeLater();
+      },
+      settled() {
+        settling -= 1;
+        inFlight.delete(name);
+        if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
+        wakeLater();
+      },
+    });
   }
 
   function freeSlots(): number {
@@ -119,7 +123,7 @@ export function startTaker(options: TakerOptions): Taker {
     try {
       const taken = await take(redis, tag, consumer, count, options.deal(count));
       await aTurnOfItsOwn();
-      for (const one of taken) void begin(one);
+      for (const one of taken) begin(one);
       return taken.length === count;
     } catch (error) {
       strays.lost(tag);

@@ -26,7 +26,7 @@ import { createCircuit } from "./circuit.ts";
 import { logReclaimed, startHeart, startJanitor, startPromoter, startReclaimer } from "./keepers.ts";
 import { createDealer } from "./priorities.ts";
 import { createSettler } from "./settler.ts";
-import { startTaker } from "./taker.ts";
+import { type Slot, startTaker } from "./taker.ts";
 import { startWaker } from "./waker.ts";
 
 export interface WorkerOptions {
@@ -106,16 +106,18 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     wasRolledBack: (taken: Taken) => wasRolledBack(redis, taken),
     stopping: stopping.signal,
   };
-  async function begin(taken: Taken, ended: () => void): Promise<void> {
+  function begin(taken: Taken, slot: Slot): void {
     const startedAt = performance.now();
     const event = eventOf(taken.json);
     log.debug({ eventId: event?.id, messageId: taken.messageId, attempt: taken.attempt }, "message sending");
-    const settlement = await attempt(taken, event, deps);
-    const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
-    const settled = settler.settle(taken, settlement);
-    ended(); // after it: the take that this allows goes out behind the settlement
-    const written = await settled;
-    logSettled(log, { eventId: event?.id, ...taken }, settlement, durationMs, written);
+    void attempt(taken, event, deps).then((settlement) => {
+      const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
+      settler.settle(taken, settlement, (written) => {
+        slot.settled();
+        logSettled(log, event?.id, taken, settlement, durationMs, written);
+      });
+      slot.ended(); // after it: the take that this allows goes out behind the settlement
+    });
   }
 
   const taker = startTaker({
@@ -188,7 +190,8 @@ async function settleThePast({ redis, consumer, outbox, retentionMs, log }: Work
 
 function logSettled(
   log: Logger,
-  { eventId, messageId, attempt }: { eventId: string | undefined; messageId: string; attempt: number },
+  eventId: string | undefined,
+  { messageId, attempt }: Taken,
   settlement: Settlement,
   durationMs: number,
   written: boolean,

@@ -27,14 +27,15 @@ function start(partitions: number, concurrency: number, attempt: () => Promise<u
     concurrency,
     allowance: (free) => free,
     deal: (slots) => [slots, 0, 0],
-    async begin(taken, ended) {
+    async begin(taken, slot) {
       open.now += 1;
       open.most = Math.max(open.most, open.now);
       await attempt();
       open.now -= 1;
       const written = sent(on.redis, taken.tag, "a", DAY_MS, [{ ...taken, reply: "250 ok" }]);
-      ended();
+      slot.ended();
       await written;
+      slot.settled();
     },
     log: keepLines().log,
   });
