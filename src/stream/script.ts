@@ -46,9 +46,7 @@ export function script(name: string, body: string, flags: Flags = "") {
   };
 }
 
-/*
- * A list comes back as one string: the client decodes an array element by element, byte by byte.
- */
+/** A list comes back as one string, since the client decodes each element of an array byte by byte. */
 export function linesOf(reply: unknown): string[] {
   return reply === "" ? [] : (reply as string).split("\n");
 }

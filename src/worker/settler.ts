@@ -51,13 +51,13 @@ export interface SettlerOptions {
 
 export function createSettler(options: SettlerOptions): Settler {
   const { log } = options;
-  let items: Item<Kind>[] = [];
+  let waiting: Item<Kind>[] = [];
   let abandoned = false;
   let away = false;
 
   function flush(): void {
-    const batches = batchesOf(items);
-    items = [];
+    const batches = batchesOf(waiting);
+    waiting = [];
     for (const batch of batches) void write(batch);
   }
 
@@ -104,8 +104,8 @@ export function createSettler(options: SettlerOptions): Settler {
 
   return {
     settle(taken, settlement, done) {
-      if (items.length === 0) setImmediate(flush);
-      items.push({ ...taken, ...settlement, done });
+      if (waiting.length === 0) setImmediate(flush);
+      waiting.push({ ...taken, ...settlement, done });
     },
     abandon() {
       abandoned = true;
