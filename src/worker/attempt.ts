@@ -2,7 +2,7 @@
 import type { BookingStore } from "../booking/store.ts";
 import type { Event } from "../domain/event.ts";
 import { decide, type Outcome, type RetryPolicy } from "../domain/outcome.ts";
-import type { Mail, Mailer } from "../mail/mailer.ts";
+import type { Delivery, Mail, Mailer } from "../mail/mailer.ts";
 import type { Taken } from "../stream/take.ts";
 import type { Circuit } from "./circuit.ts";
 
@@ -43,7 +43,6 @@ export interface AttemptDeps {
 /** @param event what the entry's message holds; undefined when it cannot be read */
 export async function attempt(taken: Taken, event: Event | undefined, deps: AttemptDeps): Promise<Settlement> {
   if (event === undefined) return { kind: "dead", reason: "the stored event cannot be read" };
-  const nth = taken.attempt - taken.attemptsBefore;
   const { store } = deps.booking;
   const objection =
     store === undefined
@@ -56,7 +55,11 @@ export async function attempt(taken: Taken, event: Event | undefined, deps: Atte
   } catch (error) {
     return { kind: "dead", reason: `the mail cannot be rendered: ${messageOf(error)}` };
   }
-  const delivery = await deps.mailer.send(mail);
+  return settlementOf(await deps.mailer.send(mail), taken, deps);
+}
+
+function settlementOf(delivery: Delivery, taken: Taken, deps: AttemptDeps): Settlement {
+  const nth = taken.attempt - taken.attemptsBefore;
   switch (delivery.kind) {
     case "sent":
       deps.circuit.answered(taken.messageId);

@@ -49,6 +49,18 @@ describe("taking", () => {
     expect(message?.timeline.at(-1)).toMatchObject({ state: "sending", attempt: 1 });
   });
 
+  test("tells messages apart also where somebody wrote an event over several lines", async () => {
+    await fill(3);
+    const raw = on.server.raw;
+    const ids = (await raw.xrange(QUEUE, "-", "+")).map(([, fields]) => fields[1] as string);
+    const hash = key.message(TAG, ids[1] as string);
+    await raw.hset(hash, { e: JSON.stringify(JSON.parse((await raw.hget(hash, "e")) as string), null, 2) });
+    const taken = await takeAll(on.redis, "a");
+    expect(taken.map(({ messageId, json }) => [messageId, JSON.parse(json).id])).toEqual(
+      ids.map((id, i) => [id, `critical_${i}`]),
+    );
+  });
+
   test("finds nothing where nothing is, also before there was ever a stream", async () => {
     expect(await takeAll(on.redis, "a")).toEqual([]);
     expect(await takeAll(on.redis, "a")).toEqual([]);
