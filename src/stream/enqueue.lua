@@ -1,8 +1,8 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
   then 2 for each event: a text, and the event, JSON. The text: message id, 32 characters; '|', digest of the booking, '|',
-    of the recipient, 8 each; line feed; body hash, 22; plan (rank, delay ms, first check-back ms or -1: not held); tab;
-    rank and event id
+    of the recipient, 8 each; line feed; body hash, 22; plan (delay ms, first check-back ms or -1: not held); tab; rank and
+    event id
   Returns a line for each event, an empty one for the same as before it: 'new' | 'duplicate' | 'conflict' | 'full', state,
   due (epoch ms), and the message id where it is not the one in the event's text.
   Fence: the claim (end of the window, body hash) in the message's own hash, which is written last: what fails before it
@@ -24,10 +24,9 @@ end
 --[[ Most events of a call have the same plan: what follows from it is worked out once. ]]
 local plans = {}
 local function plan_of(text)
-  local rank, delay, check = string.match(text, '^(%d) (%S+) (%S+)$')
+  local delay, check = string.match(text, '^(%S+) (%S+)$')
   local held = tonumber(check) >= 0
   local plan = {
-    rank = rank,
     delay = delay,
     state = held and 'held' or tonumber(delay) > 0 and 'scheduled' or 'queued',
     due = string.format('%.0f', AT + (held and check or delay)),
@@ -112,7 +111,7 @@ for n, first in ipairs(ids) do
       redis.call('ZADD', DUE, plan.due, id)
       write(id, plan, i, claim, json)
     else
-      write(id, plan, i, claim, json, 'q', enqueue(plan.rank, id))
+      write(id, plan, i, claim, json, 'q', enqueue(rank_of(i), id))
     end
     if id ~= first then point(first, id, claim) end
     if known.rolled_back then
