@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import heartbeatSource from "./heartbeat.lua" with { type: "text" };
 import reclaimSource from "./reclaim.lua" with { type: "text" };
 import retireSource from "./retire.lua" with { type: "text" };
-import { numbersOf, script } from "./script.ts";
+import { booleansOf, script } from "./script.ts";
 import sweepSource from "./sweep.lua" with { type: "text" };
 import { type Claim, claimText } from "./take.ts";
 import trimSource from "./trim.lua" with { type: "text" };
@@ -21,8 +21,7 @@ export async function heartbeat(
   consumer: string,
   claims: readonly Claim[],
 ): Promise<boolean[]> {
-  const reply = await heartbeatScript(redis, tag, [consumer, ...claims.map(claimText)]);
-  return numbersOf(reply).map((one) => one === 1);
+  return booleansOf(await heartbeatScript(redis, tag, [consumer, ...claims.map(claimText)]));
 }
 
 export interface Reclaimed {

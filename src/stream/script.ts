@@ -46,13 +46,20 @@ export function script(name: string, body: string, flags: Flags = "") {
   };
 }
 
-/** A list comes back as one string, since the client decodes each element of an array byte by byte. */
+/**
+ * From scripts that are called for each message a list comes back as one string, since the client decodes each element
+ * of an array byte by byte.
+ */
 export function linesOf(reply: unknown): string[] {
   return reply === "" ? [] : (reply as string).split("\n");
 }
 
 export function numbersOf(reply: unknown): number[] {
   return reply === "" ? [] : (reply as string).split(" ").map(Number);
+}
+
+export function booleansOf(reply: unknown): boolean[] {
+  return numbersOf(reply).map((one) => one === 1);
 }
 
 /**

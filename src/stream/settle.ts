@@ -10,7 +10,7 @@ import { key } from "./keys.ts";
 import loseSource from "./lose.lua" with { type: "text" };
 import postponeSource from "./postpone.lua" with { type: "text" };
 import releaseSource from "./release.lua" with { type: "text" };
-import { numbersOf, script } from "./script.ts";
+import { booleansOf, numbersOf, script } from "./script.ts";
 import sentSource from "./sent.lua" with { type: "text" };
 import { type Claim, claimText } from "./take.ts";
 
@@ -36,7 +36,7 @@ export async function sent(
   items: readonly (Claim & { reply: string })[],
 ): Promise<Settled> {
   const args = items.flatMap((item) => [claimText(item), oneLine(item.reply)]);
-  return booleans(await sentScript(redis, tag, [consumer, retentionMs, ...args]));
+  return booleansOf(await sentScript(redis, tag, [consumer, retentionMs, ...args]));
 }
 
 export async function defer(
@@ -46,7 +46,7 @@ export async function defer(
   items: readonly (Claim & { delayMs: number; reason: string })[],
 ): Promise<Settled> {
   const args = items.flatMap((item) => [claimText(item), item.delayMs, oneLine(item.reason)]);
-  return booleans(await deferScript(redis, tag, [consumer, ...args]));
+  return booleansOf(await deferScript(redis, tag, [consumer, ...args]));
 }
 
 /**
@@ -76,7 +76,7 @@ export async function lose(
     fingerprint(item.reason),
     oneLine(item.reason),
   ]);
-  return booleans(await loseScript(redis, tag, [consumer, ...args]));
+  return booleansOf(await loseScript(redis, tag, [consumer, ...args]));
 }
 
 /** Gives back what was taken and not tried. */
@@ -87,7 +87,7 @@ export async function release(
   items: readonly (Claim & { reason: string })[],
 ): Promise<Settled> {
   const args = items.flatMap((item) => [claimText(item), oneLine(item.reason)]);
-  return booleans(await releaseScript(redis, tag, [consumer, ...args]));
+  return booleansOf(await releaseScript(redis, tag, [consumer, ...args]));
 }
 
 /** The booking is not paid yet, or nobody can say: again after `delayMs`. `counts`: the store gave an answer. */
@@ -98,7 +98,7 @@ export async function postpone(
   items: readonly (Claim & { delayMs: number; counts: boolean; reason: string })[],
 ): Promise<Settled> {
   const args = items.flatMap((item) => [claimText(item), item.delayMs, item.counts ? 1 : 0, oneLine(item.reason)]);
-  return booleans(await postponeScript(redis, tag, [consumer, ...args]));
+  return booleansOf(await postponeScript(redis, tag, [consumer, ...args]));
 }
 
 /** The booking does not stand. */
@@ -110,7 +110,7 @@ export async function cancel(
   items: readonly (Claim & { reason: string })[],
 ): Promise<Settled> {
   const args = items.flatMap((item) => [claimText(item), oneLine(item.reason)]);
-  return booleans(await cancelScript(redis, tag, [consumer, retentionMs, ...args]));
+  return booleansOf(await cancelScript(redis, tag, [consumer, retentionMs, ...args]));
 }
 
 /** The relay took this attempt, which the message has lost meanwhile. False: another one is under way, or ended it. */
@@ -163,8 +163,4 @@ function oneLine(text: string): string {
     .replace(/\s{2,}|[^\S ]/g, " ")
     .trim()
     .slice(0, 500);
-}
-
-function booleans(reply: unknown): boolean[] {
-  return numbersOf(reply).map((one) => one === 1);
 }
