@@ -40,7 +40,7 @@ export interface FallbackIngress extends Ingress {
   stop(): Promise<void>;
 }
 
-const FULL = "Redis is away and the journal is full";
+const NO_ROOM = "Redis is away, and the journal is full or cannot be written";
 
 export function createFallback(options: FallbackOptions): FallbackIngress {
   const { inner, journal, messageIdOf, log, now } = options;
@@ -77,7 +77,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
       first === undefined
         ? await keep({ kind: "post", eventId: event.id, bodyHash, json, at })
         : await journal.written(first);
-    if (!written) return { kind: "unavailable", reason: FULL };
+    if (!written) return { kind: "unavailable", reason: NO_ROOM };
     return {
       kind: "accepted",
       messageId,
@@ -96,7 +96,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     const kept = known
       ? await journal.written(known)
       : await keep({ kind, eventId, bodyHash: "", json: "", at: now() });
-    if (!kept) return { kind: "unavailable", reason: FULL } as const;
+    if (!kept) return { kind: "unavailable", reason: NO_ROOM } as const;
     return { kind: "journaled", messageId: messageIdOf(eventId) } as const;
   }
 
