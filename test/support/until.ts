@@ -1,7 +1,7 @@
 type Truthy<T> = Exclude<T, undefined | null | false | 0 | "">;
 
 /** Polls until `read` gives something truthy, and returns it. Fails when the deadline passes first. */
-export async function until<T>(what: string, read: () => T | Promise<T>, deadlineMs = 5_000): Promise<Truthy<T>> {
+export async function until<T>(what: string, read: () => T | Promise<T>, deadlineMs = 15_000): Promise<Truthy<T>> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const value = await read();

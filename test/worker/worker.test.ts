@@ -204,7 +204,7 @@ describe("a worker that stops", () => {
 
   test("says unknown of what hangs after its final dot", async () => {
     const relay = await on.relayWith({ dot: ["keep, hang"] });
-    const worker = await on.pipeline.startWorker(relay.url);
+    const worker = await on.pipeline.startWorker(relay.url, { policy: { ...POLICY, retryDelaysMs: [60_000] } });
     const id = await on.pipeline.post(eventWith("evt_1"));
     await relay.until(({ received }) => received.length === 1);
     await worker.stop(0);
