@@ -75,7 +75,7 @@ function encodeCursor(partition: number, position: string): string {
 
 function decodeCursor(cursor: string | undefined, partitions: number): { partition: number; position: string } {
   if (cursor === undefined) return { partition: 0, position: "" };
-  const match = /^(\d{1,3}):([0-9inf -]{0,40})$/.exec(Buffer.from(cursor, "base64url").toString());
+  const match = /^(\d{1,3}):([\w. -]{0,100})$/.exec(Buffer.from(cursor, "base64url").toString());
   if (match === null || Number(match[1]) >= partitions) throw new BadCursor("the cursor was not made by this service");
   return { partition: Number(match[1]), position: match[2] as string };
 }

@@ -148,17 +148,24 @@ async function beginOfFeed(redis: Redis, tag: string): Promise<string | undefine
   return of("entries-added") === of("length") ? undefined : oldest[0].split("-")[0];
 }
 
-/** Soonest first. A position is a score, and how many with this score were handed out. */
+/**
+ * Soonest first, and by id where the score is the same. A position is the last one that was handed out, and how many
+ * there were of its score up to it: some of them may be gone by now.
+ */
 function inSortedSet(redis: Redis, keyOf: (tag: string) => string): Source {
   return async (tag, position, count) => {
-    const [, from = "-inf", skipped = "0"] = parsed(position, /^(\d{1,16}|inf) (\d{1,9})$/);
-    const flat = await redis.zrange(keyOf(tag), from, "+inf", "BYSCORE", "LIMIT", Number(skipped), count, "WITHSCORES");
-    const found: Found[] = [];
-    for (let i = 0; i < flat.length; i += 2) found.push({ id: flat[i] as string });
-    const score = flat.at(-1);
-    if (score === undefined || found.length < count) return { found, next: undefined };
-    const alike = flat.filter((value, i) => i % 2 === 1 && value === score).length;
-    return { found, next: `${score} ${alike + (score === from ? Number(skipped) : 0)}` };
+    const [, from = "-inf", alike = "0", last = ""] = parsed(position, /^(\d{1,16}|inf) (\d{1,9}) ([\w.-]{1,64})$/);
+    const limit = Number(alike) + count;
+    const flat = await redis.zrange(keyOf(tag), from, "+inf", "BYSCORE", "LIMIT", 0, limit, "WITHSCORES");
+    const read: { id: string; score: string }[] = [];
+    for (let i = 0; i < flat.length; i += 2) read.push({ id: flat[i] as string, score: flat[i + 1] as string });
+    const begin = read.findIndex(({ id, score }) => score !== from || id > last);
+    const end = begin === -1 ? read.length : Math.min(begin + count, read.length);
+    const found = read.slice(begin === -1 ? end : begin, end).map(({ id }) => ({ id }));
+    const next = read[end - 1];
+    if (next === undefined || (read.length < limit && end === read.length)) return { found, next: undefined };
+    const ofItsScore = read.slice(0, end).filter(({ score }) => score === next.score).length;
+    return { found, next: `${next.score} ${ofItsScore} ${next.id}` };
   };
 }
 

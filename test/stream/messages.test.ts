@@ -110,6 +110,30 @@ describe("a list by state", () => {
     expect((await pages(messages, { state: "scheduled", limit: 1 })).ids).toEqual([soon, late]);
   });
 
+  test("that is by what is due hides none when those of the page before are dealt with meanwhile", async () => {
+    const messages = createMessages(on.redis, 1);
+    const dueAt = Date.now() + 60_000;
+    for (const inOneMs of [false, true]) {
+      for (const limit of [1, 2, 3, 7]) {
+        await on.server.raw.flushall();
+        const ids: string[] = [];
+        for (let n = 0; n < 9; n++) ids.push((await bring.scheduled?.(`evt_${n}`)) as string);
+        for (const [n, id] of ids.entries()) await on.server.raw.zadd(key.due(TAG), dueAt + (inOneMs ? 0 : n), id);
+        const listed: string[] = [];
+        let cursor: string | undefined;
+        do {
+          const page = await messages.list({ state: "scheduled", limit, ...(cursor === undefined ? {} : { cursor }) });
+          for (const { id, eventId } of page.items) {
+            listed.push(id);
+            if (listed.length % 3 > 0) await on.ingress().rollback(eventId);
+          }
+          cursor = page.cursor;
+        } while (cursor !== undefined);
+        expect(listed, `${limit} a page`).toEqual(inOneMs ? ids.toSorted() : ids);
+      }
+    }
+  });
+
   test("is whole also where the feed no longer is: what moved before it begins comes last, once", async () => {
     const messages = createMessages(on.redis, 1);
     const ids: string[] = [];
