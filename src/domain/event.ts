@@ -175,12 +175,13 @@ function fieldsOf(issue: z.core.$ZodIssue): FieldProblem[] {
 }
 
 function pointerOf(path: readonly PropertyKey[]): string {
-  return path.map((part) => `/${String(part).replace(/~/g, "~0").replace(/\//g, "~1")}`).join("");
+  const parts = path.map((part) => `/${String(part).replace(/~/g, "~0").replace(/\//g, "~1")}`);
+  return parts.join("").toWellFormed(); // half of a surrogate pair is no JSON for many parsers
 }
 
 /** The value as the producer wrote it, cut so that an error never echoes a whole body. */
 function show(value: unknown): string {
   if (value === undefined) return "missing";
   const shown = JSON.stringify(value) ?? String(value);
-  return shown.length > 80 ? `${shown.slice(0, 80)}…` : shown;
+  return shown.length > 80 ? `${shown.slice(0, 80).toWellFormed()}…` : shown;
 }

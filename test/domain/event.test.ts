@@ -180,6 +180,10 @@ describe("a bad field is named by its pointer", () => {
     expect(detailOf(put(completed, "/id", undefined))).toStartWith("is missing");
     expect(detailOf(put(completed, "/id", "y".repeat(60_000))).length).toBeLessThan(300);
     expect(detailOf(put(completed, "/type", "y".repeat(60_000))).length).toBeLessThan(300);
+    for (const title of ["😀".repeat(201), `x${"😀".repeat(201)}`]) {
+      expect(detailOf(put(completed, "/data/booking/title", title)).isWellFormed()).toBeTrue();
+    }
+    expect(pointersOf(put(completed, "/options", { "a\ud800": 1 }))[0]?.isWellFormed()).toBeTrue();
   });
 });
 
