@@ -7,7 +7,7 @@ import type { Hono } from "hono";
 import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
 import type { Auth } from "./auth.ts";
-import { decodeArray, decodeJson, decodeText, type Read } from "./body.ts";
+import { decodeArray, decodeJson, decodeText, type Read, tooLarge } from "./body.ts";
 import { MAX_EVENT_BYTES, readVouched, type Taken, take } from "./events.ts";
 import { problem, problemOf, refuse } from "./problem.ts";
 
@@ -62,9 +62,7 @@ function beginsWithBracket(bytes: Uint8Array): boolean {
 
 function readArray(bytes: Uint8Array): Read<Read<unknown>[]> {
   const text = decodeText(bytes);
-  const events = text.ok ? decodeArray(text.value, MAX_BATCH_EVENTS) : text;
-  if (!events.ok) return events;
-  return { ok: true, value: events.value.map((event) => (event.ok && !fits(event.value) ? tooLarge() : event)) };
+  return text.ok ? decodeArray(text.value, MAX_BATCH_EVENTS, MAX_EVENT_BYTES) : text;
 }
 
 /** As nearly all batches do: they need no second look. */
@@ -84,11 +82,6 @@ function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Measured as compact JSON. */
-function fits(event: unknown): boolean {
-  return Buffer.byteLength(JSON.stringify(event)) <= MAX_EVENT_BYTES;
-}
-
 /**
  * Split at LF before it is decoded, so that a line of broken UTF-8 stands alone, too. Blank lines are passed over
  * byte by byte: 8 MiB of newlines are no events, and nothing is made of them.
@@ -102,18 +95,16 @@ function readLines(bytes: Uint8Array): Read<Read<unknown>[]> {
     }
     const newline = bytes.indexOf(LF, start);
     const end = newline === -1 ? bytes.length : newline;
-    const line = decodeText(bytes.subarray(start, end));
+    const line = decodeText(bytes.subarray(start, end), "line");
     start = end + 1;
     const text = line.ok ? line.value.trim() : undefined;
     if (text === "") continue;
     if (events.length === MAX_BATCH_EVENTS) {
       return { ok: false, problem: problem("too-large", `A batch may have up to ${MAX_BATCH_EVENTS} events.`) };
     }
-    events.push(text === undefined ? line : Buffer.byteLength(text) <= MAX_EVENT_BYTES ? decodeJson(text) : tooLarge());
+    if (text === undefined) events.push(line);
+    else if (Buffer.byteLength(text) > MAX_EVENT_BYTES) events.push(tooLarge(MAX_EVENT_BYTES, "line"));
+    else events.push(decodeJson(text, "line"));
   }
   return { ok: true, value: events };
-}
-
-function tooLarge(): Read<never> {
-  return { ok: false, problem: problem("too-large", `An event may have up to ${MAX_EVENT_BYTES} bytes.`) };
 }

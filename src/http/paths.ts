@@ -20,6 +20,7 @@ const REFUSALS = {
   404: "No such thing",
   409: "Its state does not allow that",
   413: "Too large",
+  415: "Compressed, or coded otherwise",
   422: "The event's id was used for another event within the dedup window",
   503: "Nothing was done, as far as is known; the same request again is safe",
 } as const;
@@ -43,7 +44,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       requestBody: { required: true, content: { "application/json": { schema: event, example: EVENT_EXAMPLE } } },
       responses: {
         202: json("Durable, as far as `durability` says", replies.acceptedReply),
-        ...refusals(400, 401, 403, 413, 422, 503),
+        ...refusals(400, 401, 403, 413, 415, 422, 503),
       },
     },
   },
@@ -62,7 +63,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       },
       responses: {
         202: json("One result per event, in order, with its own `status`", replies.batchReply),
-        ...refusals(400, 401, 403, 413, 503),
+        ...refusals(400, 401, 403, 413, 415, 503),
       },
     },
   },
@@ -76,7 +77,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       responses: {
         200: json("Committed, now or before", replies.commitReply),
         202: json("Kept on the local disk until Redis is back", replies.commitReply),
-        ...refusals(400, 401, 403, 404, 409, 413, 503),
+        ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
       },
     },
   },
@@ -90,7 +91,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       responses: {
         200: json("The definitive answer", replies.rollbackReply),
         202: json("Kept on the local disk until Redis is back", replies.rollbackReply),
-        ...refusals(400, 401, 403, 413, 503),
+        ...refusals(400, 401, 403, 413, 415, 503),
       },
     },
   },
@@ -101,7 +102,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       tags: ["events"],
       security: [{ stripeSignature: [] }],
       requestBody: { required: true, content: { "application/json": { schema: stripeInput } } },
-      responses: { 200: json("Taken, or ignored and why", stripeReply), ...refusals(400, 404, 413, 503) },
+      responses: { 200: json("Taken, or ignored and why", stripeReply), ...refusals(400, 404, 413, 415, 503) },
     },
   },
   "/v1/events/{eventId}": {
@@ -132,7 +133,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       responses: {
         200: json("A dry run", replies.bulkReply),
         202: json("Replayed", replies.bulkReply),
-        ...refusals(400, 401, 403, 413, 503),
+        ...refusals(400, 401, 403, 413, 415, 503),
       },
     },
   },
@@ -143,7 +144,10 @@ export const PATHS: ZodOpenApiPathsObject = {
       security: ADMIN,
       requestParams: { path: messageId },
       requestBody: { content: { "application/json": { schema: editInput, example: { recipient: "an@example.com" } } } },
-      responses: { 202: json("Queued again", replies.replayedReply), ...refusals(400, 401, 403, 404, 409, 413, 503) },
+      responses: {
+        202: json("Queued again", replies.replayedReply),
+        ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
+      },
     },
   },
   "/v1/dead/{id}": {

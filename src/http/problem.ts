@@ -11,6 +11,7 @@ const KINDS = {
   "not-dead": { status: 409, title: "The message is not a dead letter" },
   "rolled-back": { status: 409, title: "The event was rolled back or dropped" },
   "too-large": { status: 413, title: "The body is too large" },
+  "unsupported-coding": { status: 415, title: "The body is compressed, or coded otherwise" },
   "id-reused": { status: 422, title: "The event's id was used for another event" },
   internal: { status: 500, title: "A bug in this service" },
   "backlog-full": { status: 503, title: "The backlog is at its limit" },
@@ -47,11 +48,12 @@ export function typeOf(kind: ProblemKind): string {
   return `urn:postpaid:problem:${kind}`;
 }
 
-/** The document as a response, with the headers that its status asks for (RFC 9110 10.2.3, 11.6.1). */
+/** The document as a response, with the headers that its status asks for (RFC 9110 10.2.3, 11.6.1, 15.5.16). */
 export function refuse(document: Problem, headers: Record<string, string> = {}): Response {
   const all: Record<string, string> = { "content-type": PROBLEM_TYPE, ...headers };
   if (document.status === 503) all["retry-after"] = RETRY_AFTER_S;
   if (document.status === 401) all["www-authenticate"] = "Bearer";
+  if (document.status === 415) all["accept-encoding"] = "identity";
   return new Response(JSON.stringify(document), { status: document.status, headers: all });
 }
 

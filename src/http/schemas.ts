@@ -10,7 +10,10 @@ const messageId = z.string().meta({ example: "msg_5c0e4f1a9d27b83e6610f4c2d900" 
 const eventId = z.string().meta({ example: "evt_7Q2" });
 const state = z.enum(STATES).meta({ id: "State" });
 const priority = z.enum(PRIORITIES).meta({ id: "Priority" });
-const cursor = z.string().optional().meta({ description: "Pass it on to get the next page; missing on the last one." });
+const cursor = z
+  .string()
+  .optional()
+  .meta({ description: "Pass it on to get the next page, which may be empty; missing where there is no more." });
 
 const DURABILITIES = ["fsynced", "written", "journaled", "volatile"] as const;
 

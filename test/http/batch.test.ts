@@ -101,6 +101,30 @@ describe("a batch", () => {
     expect(await statuses("1\n2")).toEqual([400, 400]);
   });
 
+  test("measures an event as it was sent, in both forms", async () => {
+    const large = (note: string) =>
+      JSON.stringify(event((e) => Object.assign(e.data, { note: "@" }))).replace('"@"', note);
+    const exact = (bytes: number) => large(`"${"x".repeat(bytes - Buffer.byteLength(large('""')))}"`);
+    const sizes: [string, number][] = [
+      [exact(65_536), 202],
+      [exact(65_537), 413],
+      [large(`[${Array(12_000).fill("1e20").join()}]`), 202], // twice as long when it is written anew
+      [large(`"${"\\u1ed9".repeat(11_000)}"`), 413], // half as long
+      [large(`[${" ".repeat(65_536)}]`), 413],
+      [large(`"${"ộ".repeat(22_000)}"`), 413], // in characters it would fit
+    ];
+    const [first, last] = numbered(2).map((one) => JSON.stringify(one));
+    for (const [one, expected] of sizes) {
+      for (const body of [`[${first}, ${one} ,${last}]`, `[${first},${one}]`, `${first}\n${one}\n${last}`]) {
+        const [, status] = (await resultsOf(await post(harness().app, PATH, body))).map((result) => result.status);
+        expect(status).toBe(expected);
+      }
+      expect((await post(harness().app, "/v1/events", one)).status).toBe(expected);
+    }
+    const padded = `[${first}${" ".repeat(70_000)}]${"\n".repeat(70_000)}`;
+    expect((await resultsOf(await post(harness().app, PATH, padded))).map(({ status }) => status)).toEqual([202]);
+  });
+
   test("points into the event, not into the batch", async () => {
     const results = await resultsOf(
       await post(harness().app, PATH, [{ ...event(), options: { hold: 1 } }, 1, null, []]),
@@ -170,11 +194,10 @@ describe("a batch", () => {
   test("that is nested without end is refused, quickly", async () => {
     const { app, logged } = harness();
     const startedAt = performance.now();
-    for (const body of ["[".repeat(4_000_000) + "]".repeat(4_000_000), "[".repeat(8_000_000), '{"a":'.repeat(13_000)]) {
-      const response = await post(app, PATH, body);
-      expect(response.status).toBeOneOf([202, 400]);
-      if (response.status === 202) expect((await resultsOf(response)).map(({ status }) => status)).toEqual([400]);
-    }
+    const statuses = async (body: string) => (await resultsOf(await post(app, PATH, body))).map(({ status }) => status);
+    expect(await statuses("[".repeat(4_000_000) + "]".repeat(4_000_000))).toEqual([413]);
+    expect(await statuses('{"a":'.repeat(13_000))).toEqual([400]);
+    expect((await post(app, PATH, "[".repeat(8_000_000))).status).toBe(400);
     expect(performance.now() - startedAt).toBeLessThan(3000);
     expect(logged).toEqual([]);
   });
@@ -199,14 +222,15 @@ describe("a batch", () => {
         for (const body of [`[${first},${one},${last}]`, `${first}\n${one}\n${last}`]) {
           const { app, posted } = harness();
           const results = await resultsOf(await post(app, PATH, body));
-          const expected = one.length > 65_536 && !body.startsWith("[") ? 413 : 400;
+          const expected = one.length > 65_536 ? 413 : 400;
           expect(results.map(({ status }) => status)).toEqual([202, expected, 202]);
           expect(posted.map(({ id }) => id)).toEqual(["evt_0", "evt_1"]);
         }
       }
       const { app } = harness();
       const results = await resultsOf(await post(app, PATH, `[${deep},${first},${object},${object}]`));
-      expect(results.map(({ status }) => status)).toEqual([400, 202, 400, 400]);
+      const expected = deep.length > 65_536 ? 413 : 400;
+      expect(results.map(({ status }) => status)).toEqual([expected, 202, expected, expected]);
     },
   );
 

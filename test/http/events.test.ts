@@ -26,6 +26,17 @@ describe("posting an event", () => {
     }
   });
 
+  test("answers 415 to a body that is compressed, and says so", async () => {
+    const { app, posted } = harness();
+    for (const coding of ["gzip", "br", "identity, gzip"]) {
+      const response = await post(app, PATH, event(), { ...asIngest, "content-encoding": coding });
+      expect([response.status, response.headers.get("accept-encoding")]).toEqual([415, "identity"]);
+      expect((await problemOf(response)).detail).toContain(`Content-Encoding is ${coding}: send the body as it is`);
+    }
+    expect(posted).toEqual([]);
+    expect((await post(app, PATH, event(), { ...asIngest, "content-encoding": "Identity" })).status).toBe(202);
+  });
+
   test("takes a byte order mark for none", async () => {
     const { app } = harness();
     expect((await post(app, PATH, `\u{feff}${JSON.stringify(event())}`)).status).toBe(202);
