@@ -46,7 +46,6 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           consumer: keptSecret(config.DATA_DIR, "worker.id", "worker-").slice(0, 23),
           concurrency: config.CONCURRENCY,
           leaseMs: config.LEASE_MS,
-          dedupTtlMs: config.DEDUP_TTL_MS,
           retentionMs: config.RETENTION_MS,
           priorityOrder: config.PRIORITY_ORDER,
           policy: {

@@ -60,7 +60,6 @@ answerJobs({
       consumer: "bench",
       concurrency: IN_FLIGHT,
       leaseMs: 30_000,
-      dedupTtlMs: 86_400_000,
       retentionMs: 7 * 86_400_000,
       booking: { store: undefined, delaysMs: [10_000], maxAsks: 24 },
       outbox: openOutbox(directory, log),

@@ -7,7 +7,7 @@
   due (epoch ms), and the message id where it is not the one in the event's text.
   Fence: the claim (end of the window, body hash) in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
-  While its mail is owed an event makes no other message, however long ago it was posted.
+  While its mail is owed, or its cancelled message is kept, an event makes no other one, however long ago it was posted.
   The message id comes from the event id. An event that is posted again after its dedup window, while the first
   message can still be looked up, makes a message with a number behind that id; the first one's hash says which. ]]
 local window_end = string.format('%.0f', AT + tonumber(ARGV[1]))
@@ -36,7 +36,7 @@ local function plan_of(text)
   return plan
 end
 
-local ENDED = { sent = true, bounced = true, cancelled = true }
+local MAILED = { sent = true, bounced = true }
 
 local NOTHING = {}
 
@@ -48,7 +48,7 @@ local function look_up(first)
   local state = kept
   if latest then state, due = unpack(redis.call('HMGET', MESSAGE .. latest, 's', 'd')) end
   local ends, hash = window_of(claim)
-  local taken = tonumber(ends) > AT or state and not ENDED[state]
+  local taken = tonumber(ends) > AT or state and not MAILED[state]
   return { hash = taken and hash, id = latest or first, state = state, due = due, kept = kept }
 end
 

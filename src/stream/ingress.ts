@@ -150,7 +150,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     async rollback(eventId) {
       const partition = partitionOf(eventId, options.partitions);
       const messageId = messageIdOf(eventId, partition);
-      const rolledBack = await orUnavailable(() => rollback(redis, tagOf(partition), messageId, options));
+      const rolledBack = await orUnavailable(() => rollback(redis, tagOf(partition), messageId, options.retentionMs));
       if (rolledBack.kind !== "unavailable") options.log.info({ eventId, ...rolledBack }, "message rolled back");
       return rolledBack;
     },

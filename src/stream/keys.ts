@@ -24,7 +24,7 @@ const NAMES = {
   held: ":held",
   /**
    * HASH per message, fields below: also its event's idempotency key. Lives until dropped; SENT and CANCELLED for
-   * the retention, which is no shorter than the dedup window. `c -` alone: rolled back before it was posted.
+   * the retention, which is no shorter than the dedup window; so does `c -` alone: rolled back before it was posted.
    */
   message: ":msg:",
   /** STREAM of dead letters and held UNKNOWNs: one entry `m <message id> f <fingerprint>`. Never trimmed. */

@@ -1,10 +1,10 @@
 --[[ HELD | SCHEDULED | QUEUED | DEFERRED | UNKNOWN | DEAD -> CANCELLED.
-  KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] dedup TTL, ms   ARGV[3] retention, ms
+  KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] retention, ms
   Returns word, id and state of the event's latest message. The word is definitive for that one:
     'cancelled'  its mail has not left and will not; also for an event that has not been posted yet
     'in_flight'  an attempt is under way; if it does not end in SENT, no other one follows
     'too_late'   the mail has left, or may have (an attempt ended in UNKNOWN); no other one follows
-  A post that comes after it finds it: the dedup window begins anew.
+  A post that comes after it finds it, for the retention.
   Fence: the state, which take.lua moves on before a worker opens its mouth. ]]
 local first = ARGV[1]
 local id = message_of(first)
@@ -17,19 +17,17 @@ local m = redis.call('HMGET', MESSAGE .. id, 's', 'l', 'x', 'f', 'u')
 local state, l = m[1], m[2]
 local word = m[5] and 'too_late' or 'cancelled'
 if state == 'sent' or state == 'bounced' then return { 'too_late', id, state } end
-local _, hash = window_of(redis.call('HGET', MESSAGE .. first, 'c') or '')
-if hash then redis.call('HSET', MESSAGE .. first, 'c', string.format('%.0f', AT + ARGV[2]) .. ' ' .. hash) end
 if state == 'cancelled' then
-  expire(id, ARGV[3])
+  expire(id, ARGV[2])
   return { word, id, state }
 end
 if state == 'sending' then
-  redis.call('HSET', MESSAGE .. id, 'k', ARGV[3])
+  redis.call('HSET', MESSAGE .. id, 'k', ARGV[2])
   return { word == 'too_late' and word or 'in_flight', id, state }
 end
 if m[3] then take_away(id, m[3], m[4]) end
 redis.call('ZREM', DUE, id)
 redis.call('ZREM', HELD, id)
-cancel(id, state, 'rolled back', l, ARGV[3])
+cancel(id, state, 'rolled back', l, ARGV[2])
 finish()
 return { word, id, 'cancelled' }

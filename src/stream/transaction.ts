@@ -25,13 +25,8 @@ export async function commit(redis: Redis, tag: string, messageId: string): Prom
 }
 
 /** Anything but SENDING and SENT -> CANCELLED. @param messageId the one that the event gives. Throws RedisAway. */
-export async function rollback(
-  redis: Redis,
-  tag: string,
-  messageId: string,
-  { dedupTtlMs, retentionMs }: { dedupTtlMs: number; retentionMs: number },
-): Promise<RolledBack> {
-  const reply = await rollbackScript(redis, tag, [messageId, dedupTtlMs, retentionMs]);
+export async function rollback(redis: Redis, tag: string, messageId: string, retentionMs: number): Promise<RolledBack> {
+  const reply = await rollbackScript(redis, tag, [messageId, retentionMs]);
   const [kind, id, state] = reply as ["cancelled" | "in_flight" | "too_late", string, State];
   return { kind, messageId: id, state };
 }

@@ -18,7 +18,6 @@ export interface CheckerOptions {
   tags: readonly string[];
   booking: BookingPolicy;
   isRolledBack: (eventId: string) => boolean;
-  dedupTtlMs: number;
   retentionMs: number;
   log: Logger;
 }
@@ -32,7 +31,7 @@ export function startChecker(options: CheckerOptions): Loop {
     const status = bookingId === undefined ? undefined : await booking.store?.statusOf(bookingId);
     const line = { eventId, messageId, asked, status: status?.kind ?? "nobody to ask" };
     if (status?.kind === "cancelled" || options.isRolledBack(eventId)) {
-      await rollback(redis, tag, firstMessageId(messageId), options);
+      await rollback(redis, tag, firstMessageId(messageId), options.retentionMs);
       log.info(line, "message rolled back");
     } else if (status?.kind === "paid") {
       await commit(redis, tag, firstMessageId(messageId));

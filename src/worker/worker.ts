@@ -41,7 +41,6 @@ export interface WorkerOptions {
   consumer: string;
   concurrency: number;
   leaseMs: number;
-  dedupTtlMs: number;
   retentionMs: number;
   priorityOrder: "weighted" | "strict";
   policy: RetryPolicy;

@@ -82,7 +82,6 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
         consumer,
         concurrency: 4,
         leaseMs: 30_000,
-        dedupTtlMs: 86_400_000,
         retentionMs: 86_400_000,
         booking: { store: undefined, delaysMs: [100], maxAsks: 3 },
         outbox: openOutbox(folder, lines.log),

@@ -90,8 +90,7 @@ test("a rollback that is journaled while the booking store is asked wins over th
 test("a rollback that Redis is told while the booking store is asked wins over the answer", async () => {
   const answers: string[] = [];
   const booking = bookingWith(async () => {
-    const windows = { dedupTtlMs: 60_000, retentionMs: 60_000 };
-    answers.push((await rollback(on.pipeline.redis, TAG, messageIdOf("evt_1", 0), windows)).kind);
+    answers.push((await rollback(on.pipeline.redis, TAG, messageIdOf("evt_1", 0), 60_000)).kind);
     return { kind: "paid" };
   });
   await on.pipeline.startWorker(relay.url, { booking });
