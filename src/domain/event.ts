@@ -50,7 +50,12 @@ const instant = z.iso.datetime({
 /** Minor units (ISO 4217): 450000 is 450,000 VND, and 4,500.00 USD. */
 const amount = z.int("must be an integer in the currency's minor unit").min(0, "must not be negative");
 
-const CURRENCIES = new Set(Intl.supportedValuesOf("currency"));
+/** Not metals, funds and test codes, which have no minor unit: of the codes that begin with X these are money. */
+const MONEY_WITH_X = ["XAF", "XCD", "XCG", "XOF", "XPF"];
+
+const CURRENCIES = new Set(
+  Intl.supportedValuesOf("currency").filter((code) => !code.startsWith("X") || MONEY_WITH_X.includes(code)),
+);
 
 const currency = z
   .string()

@@ -134,7 +134,7 @@ describe("a bad field is named by its pointer", () => {
     ["/data/payment", [undefined, null, []]],
     ["/data/payment/id", [undefined, ""]],
     ["/data/payment/amount", [undefined, null, -1, 4.5, "450000", Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]],
-    ["/data/payment/currency", [undefined, "", "vnd", "VN", "VNDD", "ZZZ", "₫", 704]],
+    ["/data/payment/currency", [undefined, "", "vnd", "VN", "VNDD", "ZZZ", "XXX", "XAU", "XTS", "₫", 704]],
     ["/data/payment/method", [null, "", "x".repeat(65)]],
     ["/data/customer", [undefined, null, []]],
     ["/data/customer/email", [undefined, null, "", 7, {}, ["an@example.com"]]],
@@ -362,7 +362,7 @@ describe("an address", () => {
 });
 
 describe("money and language", () => {
-  test.each(["VND", "USD", "JPY", "KWD", "EUR"])("know the currency %s", (currency) => {
+  test.each(["VND", "USD", "JPY", "KWD", "EUR", "XOF", "XPF"])("know the currency %s", (currency) => {
     expect(pointersOf(put(completed, "/data/payment/currency", currency))).toEqual([]);
   });
 
