@@ -16,6 +16,7 @@
  *   With no delay, enqueue and commit go straight to QUEUED; an event that was rolled back before goes to CANCELLED.
  *   rollback: any state but SENDING and SENT -> CANCELLED.   cancel: SENDING -> CANCELLED, nothing was said yet.
  *   drop: DEAD or a held UNKNOWN -> CANCELLED.   reclaim buries what has no retries left.
+ *   bury and reclaim go by way of UNKNOWN where the relay may have the mail.
  *   attest: QUEUED, SCHEDULED, DEFERRED, UNKNOWN or DEAD -> SENT: the relay took an attempt whose owner was lost.
  *   A message that is rolled back while SENDING is CANCELLED when its attempt ends in anything but SENT.
  *   BOUNCED is for the relay's later reports, which nothing reads yet.

@@ -1,21 +1,23 @@
---[[ SENDING -> DEAD.
+--[[ SENDING -> DEAD; by way of UNKNOWN where the relay may have the mail.
   KEYS[1] tag   ARGV[1] consumer
-  then 3 for each message: claim, fingerprint, reason
+  then 4 for each message: claim, fingerprint, '1' where the relay may have the mail, reason
   Returns for each the number of dead letters that share its fingerprint now (1: the first of its kind),
   0: not the owner, nothing written; -1: rolled back meanwhile, so CANCELLED.   Fence: owned(). ]]
 local result = {}
-for i = 2, #ARGV, 3 do
+for i = 2, #ARGV, 4 do
   local rank, entry, id, attempt = claim_of(ARGV[i])
   local l, rolled_back = owned(id, ARGV[1], entry)
+  local outcome, reason = ARGV[i + 2] == '1' and 'unknown' or 'dead', ARGV[i + 3]
   local alike = 0
   if rolled_back then
     alike = -1
     remove(rank, entry)
-    end_rolled_back(id, 'dead', attempt, ARGV[i + 2], l, rolled_back)
+    end_rolled_back(id, outcome, attempt, reason, l, rolled_back)
   elseif l then
-    alike = lay_out(id, ARGV[i + 2], ARGV[i + 1])
+    alike = lay_out(id, reason, ARGV[i + 1])
     remove(rank, entry)
-    move(id, 'sending', 'dead', attempt, ARGV[i + 2], l)
+    l = move(id, 'sending', outcome, attempt, reason, l)
+    if outcome == 'unknown' then move(id, 'unknown', 'dead', attempt, reason, l) end
   end
   result[#result + 1] = alike
 end

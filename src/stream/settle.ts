@@ -57,9 +57,14 @@ export async function bury(
   redis: Redis,
   tag: string,
   consumer: string,
-  items: readonly (Claim & { reason: string })[],
+  items: readonly (Claim & { mayHaveLeft?: boolean; reason: string })[],
 ): Promise<number[]> {
-  const args = items.flatMap((item) => [claimText(item), fingerprint(item.reason), oneLine(item.reason)]);
+  const args = items.flatMap((item) => [
+    claimText(item),
+    fingerprint(item.reason),
+    item.mayHaveLeft ? 1 : 0,
+    oneLine(item.reason),
+  ]);
   return numbersOf(await buryScript(redis, tag, [consumer, ...args]));
 }
 

@@ -168,7 +168,17 @@ const takeSome =
     }
   };
 
-type Way = "sent" | "defer" | "bury" | "resend" | "hold" | "release" | "postpone" | "cancel" | "heartbeat";
+type Way =
+  | "sent"
+  | "defer"
+  | "bury"
+  | "bury, maybe sent"
+  | "resend"
+  | "hold"
+  | "release"
+  | "postpone"
+  | "cancel"
+  | "heartbeat";
 
 /** Settles a belief, as whoever `stranger` says: only the true owner of this very attempt may get through. */
 const settle =
@@ -186,6 +196,8 @@ const settle =
       sent: () => sent(redis, TAG, consumer, DAY_MS, [{ ...taken, reply: "250 ok" }]),
       defer: () => defer(redis, TAG, consumer, [{ ...taken, delayMs: 50, reason }]),
       bury: async () => (await bury(redis, TAG, consumer, [{ ...taken, reason }])).map((alike) => alike !== 0),
+      "bury, maybe sent": async () =>
+        (await bury(redis, TAG, consumer, [{ ...taken, mayHaveLeft: true, reason }])).map((alike) => alike !== 0),
       resend: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: 20, reason }]),
       hold: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: undefined, reason }]),
       release: () => release(redis, TAG, consumer, [{ ...taken, reason }]),
@@ -197,7 +209,7 @@ const settle =
     if (!mine || way === "heartbeat") return;
     model.claims.splice(model.claims.indexOf(claim), 1);
     m.owner = "";
-    if (way === "resend" || way === "hold") m.mayHaveLeft = true;
+    if (way === "resend" || way === "hold" || way === "bury, maybe sent") m.mayHaveLeft = true;
     if (way === "sent") m.state = "sent";
     if (way === "cancel") Object.assign(m, { state: "cancelled", attempt: m.attempt - 1 });
     if (way === "cancel" || way === "sent") return;
@@ -209,7 +221,7 @@ const settle =
       Object.assign(m, { state: "scheduled", attempt: m.attempt - 1, dueAt: model.now + 40, asked: m.asked + 1 });
     }
     if (way === "defer") Object.assign(m, { state: "deferred", dueAt: model.now + 50 });
-    if (way === "bury") Object.assign(m, { state: "dead", laidOut: true });
+    if (way === "bury" || way === "bury, maybe sent") Object.assign(m, { state: "dead", laidOut: true });
     if (way === "resend") Object.assign(m, { state: "unknown", dueAt: model.now + 20 });
     if (way === "hold") Object.assign(m, { state: "unknown", laidOut: true, dueAt: model.now });
     if (way === "release") Object.assign(m, { state: "queued", attempt: m.attempt - 1 });
@@ -362,6 +374,7 @@ const ways = fc.constantFrom<Way>(
   "sent",
   "defer",
   "bury",
+  "bury, maybe sent",
   "resend",
   "hold",
   "release",

@@ -7,6 +7,7 @@ import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { take } from "../../src/stream/take.ts";
+import { rollback } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import { startWire } from "../support/wire.ts";
 import { onPipeline } from "./fixture.ts";
@@ -139,6 +140,18 @@ describe("when the final dot was sent and no reply was read", () => {
     expect(await on.statesOf(id)).toEqual(["queued", "sending", "unknown", "queued", "sending", "sent"]);
     const ids = relay.received.map(({ raw }) => /^Message-ID: (.+)$/m.exec(raw.toString())?.[1]);
     expect(ids).toEqual([`<${id}@example.org>`, `<${id}@example.org>`]);
+  });
+
+  test("and no retries are left it is dead by way of unknown: a rollback comes too late", async () => {
+    const relay = await on.relayWith({ dot: ["keep, drop"] });
+    await on.pipeline.startWorker(relay.url, { policy: { ...POLICY, maxRetries: 0 } });
+    const id = await on.pipeline.post(eventWith("evt_1"));
+    await on.pipeline.entered(id, "dead", 1);
+    expect(await on.statesOf(id)).toEqual(["queued", "sending", "unknown", "dead"]);
+    const message = await on.pipeline.messages.byId(id);
+    expect(attemptsOf(message?.timeline ?? []).map(({ n, outcome }) => [n, outcome])).toEqual([[1, "unknown"]]);
+    const rolledBack = await rollback(on.pipeline.redis, TAG, id, 60_000);
+    expect(rolledBack).toEqual({ kind: "too_late", messageId: id, state: "cancelled" });
   });
 
   test("with hold it waits for a person, who may replay it", async () => {
