@@ -84,6 +84,10 @@ function isReadable(text: string): boolean {
  */
 export function connect(address: RedisAddress, kind: ConnectionKind, clock?: string): Redis {
   const redis = open(address, OPTIONS[kind]);
+  // ioredis goes on when SELECT fails, in database 0, where other people's keys may be.
+  redis.on("error", (error: { command?: { name?: string } }) => {
+    if (error.command?.name === "select") redis.disconnect(true);
+  });
   defineScripts(redis, clock);
   return redis;
 }

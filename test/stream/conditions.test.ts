@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Redis } from "ioredis";
 import type { Ingress } from "../../src/domain/ingress.ts";
+import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
@@ -11,6 +12,8 @@ import { createMessages } from "../../src/stream/messages.ts";
 import { bury, defer, lose, release, sent } from "../../src/stream/settle.ts";
 import { promote, readOwned, type Taken, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
+import { freePort } from "../support/freePort.ts";
+import { startRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { accepted, DAY_MS, onRedis } from "./fixture.ts";
 
@@ -40,6 +43,33 @@ async function contents(raw: Redis): Promise<string[]> {
   const keys = (await raw.keys("*")).sort();
   return Promise.all(keys.map(async (name) => `${name} ${(await raw.dumpBuffer(name))?.toString("hex")}`));
 }
+
+test("a database that Redis does not have is Redis away: nothing is written into another one", async () => {
+  const port = freePort();
+  const server = await startRedis("--port", String(port), "--databases", "2");
+  const databases = ["1", "2"].map((number) =>
+    connect({ kind: "single", url: `redis://127.0.0.1:${port}/${number}` }, "ingress"),
+  );
+  const [there, missing] = databases as [Redis, Redis];
+  try {
+    const refused: string[] = [];
+    missing.on("error", (error) => refused.push(error.message));
+    missing.connect().catch(() => {});
+    await until("it has tried more than once", () => refused.length > 2);
+    expect(refused).toContain("ERR DB index is out of range");
+    for (let n = 0; n < 20; n++) {
+      expect((await on.ingress({}, missing).post(eventWith(`evt_${n}`))).kind).toBe("unavailable");
+      await new Promise(setImmediate);
+    }
+    expect(await server.raw.dbsize()).toBe(0);
+    await there.connect();
+    await postUntilAccepted(on.ingress({}, there), "evt_1");
+    expect([await server.raw.dbsize(), await there.exists(key.queue(TAG, 0))]).toEqual([0, 1]);
+  } finally {
+    for (const redis of databases) redis.disconnect();
+    await server.stop();
+  }
+});
 
 describe("a key of another type in the way", () => {
   test.each([
