@@ -87,8 +87,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     queues,
     feed: createFeed(() => openRedis(address, "blocking", log), config.PARTITIONS),
     async ready() {
-      if (journal.hasRoom()) return undefined;
-      return writeFault(redis).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+      return journal.hasRoom() ? undefined : writeFault(redis);
     },
     ingestKeys: config.INGEST_KEYS ?? [keptSecret(config.DATA_DIR, "ingest.key", "ppi_")],
     adminToken: config.ADMIN_TOKEN ?? keptSecret(config.DATA_DIR, "admin.token", "ppa_"),

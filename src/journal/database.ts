@@ -24,7 +24,9 @@ export function openDatabase(file: DatabaseFile, log: Logger): Database {
   try {
     return open(file);
   } catch (error) {
-    if (!DAMAGED.test(String((error as { code?: unknown }).code))) throw error;
+    if (!DAMAGED.test(String((error as { code?: unknown }).code))) {
+      throw new Error(`${file.name} ${file.path} cannot be opened: ${(error as Error).message}`, { cause: error });
+    }
     const aside = `${file.path}.unreadable-${Date.now()}`;
     log.error({ err: error, keptAs: aside }, `${file.name} cannot be read, a new one is begun`);
     // With its WAL, which holds the newest entries: SQLite deletes one that it finds beside a new file.

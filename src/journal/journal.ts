@@ -105,7 +105,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       table.keepInPlace();
       table.add(entries);
     } catch (error) {
-      log.error({ err: error }, "journal cannot be written"); // the disk is full, or gone
+      if (!failed) log.error({ err: error }, "journal cannot be written"); // the disk is full, or gone
       failed = true;
       return false;
     }

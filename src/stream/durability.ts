@@ -1,6 +1,7 @@
 /* What an acknowledged write survives on this Redis, asked when a connection is made and now and then. */
 import { Cluster, type Redis } from "ioredis";
 import type { Durability } from "../domain/ingress.ts";
+import { awayReason } from "./fault.ts";
 import { tagOf } from "./keys.ts";
 
 /** What is promised is what the weakest master of a cluster keeps. */
@@ -32,11 +33,13 @@ async function durabilityOf(redis: Redis): Promise<Durability> {
 
 /** Why Redis cannot take a write now; undefined when it can. Tries one, since much may be in the way. */
 export async function writeFault(redis: Redis): Promise<string | undefined> {
-  const info = await redis.info("persistence");
-  if (/^loading:1/m.test(info)) return "Redis is loading its data";
-  if (/^aof_last_write_status:err/m.test(info)) return "Redis cannot write its AOF";
-  return redis.set(`${tagOf(0)}:probe`, "", "PX", 1_000).then(
-    () => undefined,
-    (error: Error) => error.message,
-  );
+  try {
+    const info = await redis.info("persistence");
+    if (/^loading:1/m.test(info)) return "Redis is loading its data";
+    if (/^aof_last_write_status:err/m.test(info)) return "Redis cannot write its AOF";
+    await redis.set(`${tagOf(0)}:probe`, "", "PX", 1_000);
+    return undefined;
+  } catch (error) {
+    return awayReason(error) ?? String(error);
+  }
 }

@@ -135,10 +135,12 @@ describe("the journal", () => {
   });
 
   test("has no room while its last write failed, and finds out by itself when it can be written again", async () => {
-    const journal = open();
+    const lines = keepLines();
+    const journal = openJournal(directory, MIB, lines.log);
     const other = new Database(journalFile(directory));
     other.run("BEGIN IMMEDIATE");
-    expect(await journal.append(post("e1"))).toBe(false);
+    for (const id of ["e1", "e2", "e3"]) expect(await journal.append(post(id))).toBe(false);
+    expect(lines.lines.filter(({ msg }) => msg === "journal cannot be written")).toHaveLength(1);
     expect(journal.stats().full).toBe(true);
     expect(journal.hasRoom()).toBe(false);
     other.run("ROLLBACK");
