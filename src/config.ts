@@ -42,10 +42,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   if (config.ALERT_URL !== undefined && config.ALERT_KEY === undefined)
     refuse("ALERT_KEY", "", `${SETTINGS.ALERT_KEY.allowed}; ALERT_URL needs it`);
   if (config.BOOKING_STORE === "sql") {
+    const query = config.BOOKING_SQL_QUERY ?? "";
     try {
-      checkSqlQuery(config.BOOKING_SQL_QUERY ?? "", parseSqlUrl(config.BOOKING_SQL_URL ?? "").kind);
+      checkSqlQuery(query, parseSqlUrl(config.BOOKING_SQL_URL ?? "").kind);
     } catch (error) {
-      throw new ConfigError((error as Error).message);
+      const { message } = error as Error;
+      throw explained(message, "BOOKING_SQL_QUERY", query, false, SETTINGS.BOOKING_SQL_QUERY.allowed);
     }
   }
   return config;
@@ -58,23 +60,29 @@ function need(config: Config, store: Config["BOOKING_STORE"], names: readonly (N
   }
 }
 
+/** An @, or no host before the colon, as where `@host` was forgotten. */
+const MAY_HAVE_CREDENTIALS = /@|%40|:\/\/:/;
+
 /** A variable that is set to nothing counts as unset, as `FOO= command` means it. */
 function read(name: string, setting: Setting<unknown>, given: string | undefined): unknown {
   const value = given === undefined || given === "" ? setting.default : given;
   if (value === undefined) return undefined;
-  const hidden = setting.secret === "always" || (setting.secret === "credentials" && /@|%40/.test(value));
+  const hidden = setting.secret === "always" || (setting.secret === "credentials" && MAY_HAVE_CREDENTIALS.test(value));
   let parsed: unknown;
   try {
     parsed = setting.parse(value);
   } catch (error) {
     const { message } = error as Error;
-    if (message.startsWith(name)) {
-      const shown = hidden || message.includes(JSON.stringify(value)) ? "" : ` is ${JSON.stringify(value)}:`;
-      throw new ConfigError(`${name}${shown}${message.slice(name.length)}, allowed: ${setting.allowed}`);
-    }
+    if (message.startsWith(name)) throw explained(message, name, value, hidden, setting.allowed);
   }
   if (parsed === undefined) refuse(name, hidden ? "(not shown, it may hold a secret)" : value, setting.allowed);
   return parsed;
+}
+
+/** @param message begins with the name */
+function explained(message: string, name: string, value: string, hidden: boolean, allowed: string): ConfigError {
+  const shown = hidden || message.includes(JSON.stringify(value)) ? "" : ` is ${JSON.stringify(value)}:`;
+  return new ConfigError(`${name}${shown}${message.slice(name.length)}, allowed: ${allowed}`);
 }
 
 function refuse(name: string, value: string, allowed: string): never {

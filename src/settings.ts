@@ -96,6 +96,7 @@ export const SETTINGS = {
     "an http or https URL with {bookingId} in it once",
     'Answers { "status": … } with paid, pending or cancelled, or 404.',
     parseUrlTemplate,
+    "credentials",
   ),
   BOOKING_HTTP_KEY: checked(
     "printable ASCII characters, or whsec_ and base64",

@@ -258,6 +258,8 @@ describe("a bad setting", () => {
       { SMTP_URL: "smtp://user:12/hunter2@h1" }, // a password with a slash, a question mark, a percent sign
       { SMTP_URL: "smtp://user:12?hunter2@h1" },
       { SMTP_URL: "smtp://user:hunter2%zz@h1" },
+      { REDIS_URL: "redis://:hunter2" }, // the host was forgotten
+      { BOOKING_HTTP_URL: "http://user:hunter2@h/{bookingId}" },
       { INGEST_KEYS: "hunter2 with spaces" },
       { ADMIN_TOKEN: "hunter2 with spaces" },
       { STRIPE_WEBHOOK_SECRETS: "hunter2" },
@@ -408,8 +410,8 @@ describe("a booking store", () => {
 
   test("has a query that fits its database", () => {
     const sql = { BOOKING_STORE: "sql", BOOKING_SQL_URL: "postgres://h/db" };
-    expect(errorOf({ ...sql, BOOKING_SQL_QUERY: "SELECT status FROM b WHERE id = ?" })).toStartWith(
-      "BOOKING_SQL_QUERY ",
+    expect(errorOf({ ...sql, BOOKING_SQL_QUERY: "SELECT status FROM b WHERE id = ?" })).toBe(
+      'BOOKING_SQL_QUERY is "SELECT status FROM b WHERE id = ?": must have $1, and no other parameter, where the booking id goes, allowed: one query with one placeholder ($1 or ?) for the booking id',
     );
     expect(loadConfig({ ...sql, BOOKING_SQL_QUERY: "SELECT status FROM b WHERE id = $1" }).BOOKING_STORE).toBe("sql");
   });
