@@ -42,14 +42,14 @@ local NOTHING = {}
 
 --[[ What is known of an event that was here before. `hash` is of the body that its id is taken by, if it is. ]]
 local function look_up(first)
-  local claim, latest, kept, due = unpack(redis.call('HMGET', MESSAGE .. first, 'c', 'g', 's', 'd'))
+  local claim, latest, kept, d, l = unpack(redis.call('HMGET', MESSAGE .. first, 'c', 'g', 's', 'd', 'l'))
   if not claim then return NOTHING end
   if claim == '-' then return { rolled_back = true, kept = kept } end
   local state = kept
-  if latest then state, due = unpack(redis.call('HMGET', MESSAGE .. latest, 's', 'd')) end
+  if latest then state, d, l = unpack(redis.call('HMGET', MESSAGE .. latest, 's', 'd', 'l')) end
   local ends, hash = window_of(claim)
   local taken = tonumber(ends) > AT or state and not MAILED[state]
-  return { hash = taken and hash, id = latest or first, state = state, due = due, kept = kept }
+  return { hash = taken and hash, id = latest or first, state = state, due = due_of(d, l), kept = kept }
 end
 
 local function next_generation(first)
@@ -69,7 +69,7 @@ end
 
 --[[ Returns the timeline. ]]
 local function write(id, plan, i, claim, json, ...)
-  return move(id, nil, plan.state, '', 'posted', nil, 'd', plan.due, 'i', i, 'c', claim, 'e', json, ...)
+  return move(id, nil, plan.state, '', 'posted', nil, 'i', i, 'c', claim, 'e', json, ...)
 end
 
 local ids, keys, written = {}, {}, {}
@@ -90,7 +90,7 @@ for n, first in ipairs(ids) do
   local plan = plans[planned] or plan_of(planned)
   local known = (some_known or written[first]) and look_up(first) or NOTHING
   if known.hash == hash then
-    answer('duplicate ' .. (known.state or 'unknown') .. ' ' .. (known.due or 0), first, known.id)
+    answer('duplicate ' .. (known.state or 'unknown') .. ' ' .. known.due, first, known.id)
   elseif known.hash then
     answer('conflict - 0', first, known.id)
   elseif room <= 0 then
@@ -103,13 +103,13 @@ for n, first in ipairs(ids) do
     posted[#posted + 1] = id == first and string.sub(text, 1, 51) or id .. string.sub(text, 33, 51)
     local l
     if known.rolled_back then
-      l = write(id, plan, i, claim, json)
+      l = write(id, plan, i, claim, json, 'd', plan.due)
     elseif plan.state == 'held' then
       redis.call('ZADD', HELD, plan.due, id)
-      write(id, plan, i, claim, json, 'h', plan.delay)
+      write(id, plan, i, claim, json, 'd', plan.due, 'h', plan.delay)
     elseif plan.state == 'scheduled' then
       redis.call('ZADD', DUE, plan.due, id)
-      write(id, plan, i, claim, json)
+      write(id, plan, i, claim, json, 'd', plan.due)
     else
       write(id, plan, i, claim, json, 'q', enqueue(rank_of(i), id))
     end

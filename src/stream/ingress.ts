@@ -13,7 +13,7 @@ import source from "./enqueue.lua" with { type: "text" };
 import { RedisAway } from "./fault.ts";
 import { digestOf, key, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
-import { reading } from "./record.ts";
+import { dueOf, reading } from "./record.ts";
 import { script } from "./script.ts";
 import { commit, rollback } from "./transaction.ts";
 
@@ -118,12 +118,15 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
 
   /** At a conflict: the same body with some fields in another order is a duplicate all the same. */
   async function secondLook(tag: string, messageId: string, json: string): Promise<Posted> {
-    const found = await orUnavailable(() => reading(() => redis.hmget(key.message(tag, messageId), "e", "s", "d")));
+    const found = await orUnavailable(() =>
+      reading(() => redis.hmget(key.message(tag, messageId), "e", "s", "d", "l")),
+    );
     if (!Array.isArray(found)) return found;
-    const [kept, state, dueAt] = found;
+    const [kept, state, due, timeline] = found;
     if (!kept || !isSameEvent(kept, json)) return { kind: "conflict", messageId };
     const durability = options.durability();
-    return { kind: "accepted", messageId, state: state as State, dueAt: Number(dueAt), duplicate: true, durability };
+    const dueAt = dueOf(due, timeline);
+    return { kind: "accepted", messageId, state: state as State, dueAt, duplicate: true, durability };
   }
 
   function logNew(eventId: string, posted: Posted): void {

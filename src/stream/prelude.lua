@@ -83,6 +83,9 @@ local function remove(rank, entry)
   removed[rank] = entries
 end
 
+--[[ A message that did not wait for its first attempt has no d: it was due when it was posted. ]]
+local function due_of(d, l) return d or string.match(l or '0', '^%d+') end
+
 --[[ Of the fields i, o and c. ]]
 local function rank_of(i) return string.sub(i, 1, 1) end
 local function event_of(i) return string.sub(i or '', 2) end

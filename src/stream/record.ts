@@ -31,7 +31,7 @@ export async function readMessages(redis: Redis, tag: string, ids: readonly stri
 }
 
 function messageOf(id: string, row: (string | null)[]): Message | undefined {
-  const [state, rankAndEvent, dueAt, attempt, json, timeline, reason, fingerprint, deadAt] = row;
+  const [state, rankAndEvent, due, attempt, json, timeline, reason, fingerprint, deadAt] = row;
   if (!state) return undefined;
   const event = eventOf(json ?? "");
   return {
@@ -42,11 +42,16 @@ function messageOf(id: string, row: (string | null)[]): Message | undefined {
     priority: PRIORITIES[Number(rankAndEvent?.[0])] ?? "default",
     bookingId: event?.data.booking.id ?? "",
     recipient: event?.data.customer.email ?? "",
-    dueAt: Number(dueAt),
+    dueAt: dueOf(due, timeline),
     attempt: Number(attempt),
     timeline: (timeline ?? "").split("\n").slice(0, -1).map(lineOf),
     ...(deadAt ? { death: { reason: reason ?? "", fingerprint: fingerprint ?? "", deadAt: Number(deadAt) } } : {}),
   };
+}
+
+/** Of the fields d and l, epoch ms: what was due as soon as it was posted has only its timeline. */
+export function dueOf(due: string | null | undefined, timeline: string | null | undefined): number {
+  return Number(due ?? timeline?.split("|", 1)[0]);
 }
 
 /** The event as it was accepted; undefined when what is stored is none. */
