@@ -159,13 +159,12 @@ function inSortedSet(redis: Redis, keyOf: (tag: string) => string): Source {
     const flat = await redis.zrange(keyOf(tag), from, "+inf", "BYSCORE", "LIMIT", 0, limit, "WITHSCORES");
     const read: { id: string; score: string }[] = [];
     for (let i = 0; i < flat.length; i += 2) read.push({ id: flat[i] as string, score: flat[i + 1] as string });
-    const begin = read.findIndex(({ id, score }) => score !== from || id > last);
-    const end = begin === -1 ? read.length : Math.min(begin + count, read.length);
-    const found = read.slice(begin === -1 ? end : begin, end).map(({ id }) => ({ id }));
-    const next = read[end - 1];
-    if (next === undefined || (read.length < limit && end === read.length)) return { found, next: undefined };
-    const ofItsScore = read.slice(0, end).filter(({ score }) => score === next.score).length;
-    return { found, next: `${next.score} ${ofItsScore} ${next.id}` };
+    const behind = read.filter(({ id, score }) => score !== from || id > last);
+    const page = behind.slice(0, count);
+    const found = page.map(({ id }) => ({ id }));
+    if (read.length < limit && behind.length === page.length) return { found, next: undefined };
+    const { id, score } = page.at(-1) ?? { id: last, score: from };
+    return { found, next: `${score} ${read.filter((one) => one.score === score && one.id <= id).length} ${id}` };
   };
 }
 

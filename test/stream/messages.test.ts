@@ -134,6 +134,29 @@ describe("a list by state", () => {
     }
   });
 
+  test("that is by what is due repeats none when others of the same time come before them", async () => {
+    const messages = createMessages(on.redis, 1);
+    const post = async (eventId: string) => {
+      const { messageId } = accepted(await on.ingress().post(eventWith(eventId, { delayMs: 60_000 })));
+      await on.server.raw.zadd(key.due(TAG), 9_000_000_000_000, messageId);
+      return messageId;
+    };
+    const ids: string[] = [];
+    for (let n = 0; n < 40; n++) ids.push(await post(`evt_${n}`));
+    const first = await messages.list({ state: "scheduled", limit: 30 });
+    for (let n = 40; n < 80; n++) await post(`evt_${n}`);
+    const query = { state: "scheduled", limit: 2 } as const;
+    const listed = first.items.map(({ id }) => id);
+    let cursor = first.cursor;
+    while (cursor !== undefined) {
+      const page = await messages.list({ ...query, cursor });
+      listed.push(...page.items.map(({ id }) => id));
+      cursor = page.cursor;
+    }
+    expect(new Set(listed).size).toBe(listed.length);
+    expect(ids.filter((id) => !listed.includes(id))).toEqual([]);
+  });
+
   test("is whole also where the feed no longer is: what moved before it begins comes last, once", async () => {
     const messages = createMessages(on.redis, 1);
     const ids: string[] = [];
