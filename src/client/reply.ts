@@ -19,7 +19,7 @@ export interface Accepted {
   state: State;
   /** When the first attempt to send is due. */
   dueAt: string;
-  /** The same event was accepted before, within the dedup window (24 h by default). */
+  /** The same event was accepted before, and has its id still: for 24 h by default, and while its mail is owed. */
   duplicate: boolean;
   /**
    * `fsynced`: on Redis's disk. `written`: in Redis's append-only file, synced within a second. `journaled`: synced

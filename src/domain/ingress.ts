@@ -14,14 +14,17 @@ export interface Accepted {
   state: State;
   /** Epoch ms. */
   dueAt: number;
-  /** The same event was accepted before, within the dedup window. */
+  /**
+   * The same event was accepted before, and has its id still: within the dedup window, while its mail is owed, or while
+   * its cancelled message is kept.
+   */
   duplicate: boolean;
   durability: Durability;
 }
 
 export type Posted =
   | Accepted
-  /** The id was used for another body within the dedup window. */
+  /** The id was used for another body, which has it still. */
   | { kind: "conflict"; messageId: string }
   /** Not accepted: the backlog is at its limit. */
   | { kind: "full"; limit: number }

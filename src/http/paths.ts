@@ -21,7 +21,7 @@ const REFUSALS = {
   409: "Its state does not allow that",
   413: "Too large",
   415: "Compressed, or coded otherwise",
-  422: "The event's id was used for another event within the dedup window",
+  422: "The event's id was used for another event, which has it still",
   503: "Nothing was done, as far as is known; the same request again is safe",
 } as const;
 

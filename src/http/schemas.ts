@@ -23,7 +23,7 @@ export const acceptedReply = z
     eventId,
     state,
     dueAt: instant,
-    duplicate: z.boolean().meta({ description: "The same event was accepted before, within the dedup window." }),
+    duplicate: z.boolean().meta({ description: "The same event was accepted before, and has its id still." }),
     durability: z.enum(DURABILITIES).meta({
       description:
         "`fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF, or leaves its sync to the operating system.",

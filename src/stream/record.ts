@@ -51,7 +51,7 @@ function messageOf(id: string, row: (string | null)[]): Message | undefined {
 
 /** Of the fields d and l, epoch ms: what was due as soon as it was posted has only its timeline. */
 export function dueOf(due: string | null | undefined, timeline: string | null | undefined): number {
-  return Number(due ?? timeline?.split("|", 1)[0]);
+  return Number(due ?? timeline?.split("|", 1)[0] ?? 0);
 }
 
 /** The event as it was accepted; undefined when what is stored is none. */
