@@ -1,5 +1,6 @@
 /* A team's status endpoint that answers on order, byte for byte, and keeps what it was asked. */
 import { createServer, type Socket } from "node:net";
+import { freePort } from "../support/freePort.ts";
 
 /** The whole response, or what is done with the connection. */
 export type Answer = string | ((socket: Socket) => void);
@@ -51,14 +52,11 @@ export async function startEndpoint(): Promise<Endpoint> {
     });
   });
 
-  let port = 0;
+  const port = freePort();
   const start = () =>
     new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(port, "127.0.0.1", () => {
-        port = (server.address() as { port: number }).port;
-        resolve();
-      });
+      server.listen(port, "127.0.0.1", resolve);
     });
   await start();
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { simpleParser } from "mailparser";
 import { type Catcher, type CatcherOptions, checkPort, startCatcher } from "../../src/mail/catcher.ts";
 import { createMailer } from "../../src/mail/transport.ts";
+import { freePort } from "../support/freePort.ts";
 import { MAIL } from "./fixtures.ts";
 
 let home: string;
@@ -117,16 +118,17 @@ describe("a mail that cannot be stored", () => {
 
 describe("a port that is in use", () => {
   let other: Server;
+  let port: number;
   beforeEach(async () => {
     other = createServer();
-    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    port = freePort();
+    await new Promise<void>((resolve) => other.listen(port, "127.0.0.1", resolve));
   });
   afterEach(() => {
     other.close();
   });
 
   test("is an error that says which, and what to do", async () => {
-    const { port } = other.address() as { port: number };
     await expect(catcherWith({ port })).rejects.toThrow(
       new RegExp(
         `^CATCHER_PORT ${port} on 127.0.0.1 is in use: stop what listens there .*, choose another CATCHER_PORT, or set SMTP_URL`,
@@ -135,7 +137,6 @@ describe("a port that is in use", () => {
   });
 
   test("is waited for, as long as it may take to come free", async () => {
-    const { port } = other.address() as { port: number };
     await expect(checkPort(port, 100)).rejects.toThrow("is in use");
     const checked = checkPort(port, 10_000);
     other.close();

@@ -28,16 +28,8 @@ let server: TestRedis;
 let address: RedisAddress;
 const opened: Redis[] = [];
 
-/** There is one for the cluster's bus 10,000 above it. */
-function lowPort(): number {
-  for (;;) {
-    const port = freePort();
-    if (port < 55_000) return port;
-  }
-}
-
 beforeAll(async () => {
-  const port = lowPort();
+  const port = freePort();
   server = await startRedis("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--port", String(port));
   address = { kind: "cluster", hosts: [{ host: "127.0.0.1", port }] };
   await server.raw.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");

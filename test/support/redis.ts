@@ -1,9 +1,10 @@
 /* A real redis-server of its own for a test file, with the repository's redis.conf, in a temp folder. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Redis from "ioredis";
 import type { RedisAddress } from "../../src/stream/connect.ts";
+import { until } from "./until.ts";
 
 export interface TestRedis {
   address: RedisAddress & { kind: "unix" };
@@ -27,8 +28,15 @@ export async function startRedis(...extra: string[]): Promise<TestRedis> {
 
   async function start(...more: string[]): Promise<void> {
     const command = ["redis-server", join(import.meta.dir, "../../redis.conf"), "--dir", directory];
-    server = Bun.spawn([...command, "--unixsocket", path, ...extra, ...more], { stdout: "ignore", stderr: "ignore" });
-    while ((await raw.ping().catch(() => "")) !== "PONG") await Bun.sleep(5);
+    const log = join(directory, "log");
+    const options = ["--unixsocket", path, ...extra, ...more];
+    const child = Bun.spawn([...command, ...options], { stdout: Bun.file(log), stderr: "ignore" });
+    server = child;
+    const answers = async () => (await raw.ping().catch(() => "")) === "PONG";
+    const ended = child.exited.then((status) => {
+      throw new Error(`redis-server ended with status ${status}: ${readFileSync(log, "utf8")}`);
+    });
+    await Promise.race([until("Redis answers", answers), ended]);
   }
   async function kill(): Promise<void> {
     server?.kill("SIGKILL");

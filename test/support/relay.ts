@@ -9,6 +9,7 @@
 import { createServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import type { Certificate } from "./certificate.ts";
+import { freePort } from "./freePort.ts";
 import { converse } from "./relaySession.ts";
 
 /**
@@ -113,14 +114,14 @@ export async function startRelay(script: RelayScript = {}): Promise<FakeRelay> {
     happened();
   };
 
+  const port = script.port ?? freePort();
   const { certificate, mode } = script.tls ?? {};
   const server = mode === "implicit" ? createTlsServer({ ...certificate }, accept) : createServer(accept);
   server.on("tlsClientError", () => undefined); // a client that does not trust the certificate
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(script.port ?? 0, "127.0.0.1", resolve);
+    server.listen(port, "127.0.0.1", resolve);
   });
-  const { port } = server.address() as { port: number };
 
   const relay: FakeRelay = {
     port,
