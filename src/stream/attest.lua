@@ -3,7 +3,7 @@
   Returns 1, or 0: another attempt is under way, or has ended it; nothing written.
   Fence: the state; the attempt must have been begun. ]]
 local id = ARGV[1]
-local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'l', 'x', 'f', 'i', 'q')
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'l', 'x', 'f', 'c', 'q')
 local open = { queued = true, scheduled = true, deferred = true, unknown = true, dead = true }
 if not m[1] or not open[m[1]] or tonumber(m[2] or 0) < tonumber(ARGV[2]) then return 0 end
 if m[4] then take_away(id, m[4], m[5]) end

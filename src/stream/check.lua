@@ -5,7 +5,7 @@
   undecided.lua counts an answer. ]]
 local result = { -1 }
 for _, id in ipairs(redis.call('ZRANGE', HELD, '-inf', AT, 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'w', 'i', 'e')
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'w', 'c', 'e')
   if m[1] == 'held' then
     local asked = tonumber(m[2] or 0) + 1
     local next_at = AT + ARGV[math.min(2 + asked, #ARGV)]

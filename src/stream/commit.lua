@@ -5,7 +5,7 @@
 local id, rolled_back = message_of(ARGV[1])
 if rolled_back then return { 'cancelled', ARGV[1], 'cancelled', 0 } end
 if not id then return { 'not_found', '', '', 0 } end
-local m = redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'i', 'l', 'k')
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'c', 'l', 'k')
 if m[1] == 'cancelled' or m[6] then return { 'cancelled', id, m[1], due_of(m[2], m[5]) } end
 if m[1] ~= 'held' then return { 'committed', id, m[1], due_of(m[2], m[5]) } end
 local delay = tonumber(m[3])

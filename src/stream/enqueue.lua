@@ -1,16 +1,16 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
   then 2 for each event: a text, and the event, JSON. The text: message id, 32 characters; '|', digest of the booking, '|',
-    of the recipient, 8 each; line feed; body hash, 22; plan (delay ms, first check-back ms or -1: not held); tab; rank and
-    event id
+    of the recipient, 8 each; line feed; plan (delay ms, first check-back ms or -1: not held); tab; rank, one digit; body
+    hash, 22; event id
   Returns a line for each event, an empty one for the same as before it: 'new' | 'duplicate' | 'conflict' | 'full', state,
   due (epoch ms), and the message id where it is not the one in the event's text.
-  Fence: the claim (end of the window, body hash) in the message's own hash, which is written last: what fails before it
+  Fence: the claim (field c, in keys.ts) in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
   While its mail is owed, or its cancelled message is kept, an event makes no other one, however long ago it was posted.
   The message id comes from the event id. An event that is posted again after its dedup window, while the first
   message can still be looked up, makes a message with a number behind that id; the first one's hash says which. ]]
-local window_end = string.format('%.0f', AT + tonumber(ARGV[1]))
+local window_end = string.format('%013.0f', AT + tonumber(ARGV[1]))
 local room = tonumber(ARGV[2]) - redis.call('ZCARD', DUE) - redis.call('ZCARD', HELD)
 for _, queue in pairs(QUEUE) do room = room - redis.call('XLEN', queue) end
 
@@ -63,13 +63,14 @@ end
 
 --[[ The first message's hash answers for its event as long as the latest one is kept: expire() sees to both. ]]
 local function point(first, id, claim)
-  redis.call('HSET', MESSAGE .. first, 'c', claim, 'g', id)
+  local own_rank = rank_of(redis.call('HGET', MESSAGE .. first, 'c'))
+  redis.call('HSET', MESSAGE .. first, 'c', own_rank .. string.sub(claim, 2), 'g', id)
   redis.call('PERSIST', MESSAGE .. first)
 end
 
 --[[ Returns the timeline. ]]
-local function write(id, plan, i, claim, json, ...)
-  return move(id, nil, plan.state, '', 'posted', nil, 'i', i, 'c', claim, 'e', json, ...)
+local function write(id, plan, claim, json, ...)
+  return move(id, nil, plan.state, '', 'posted', nil, 'c', claim, 'e', json, ...)
 end
 
 local ids, keys, written = {}, {}, {}
@@ -83,10 +84,9 @@ local some_known = redis.call('EXISTS', unpack(keys)) > 0
 
 for n, first in ipairs(ids) do
   local text, json = ARGV[2 + 2 * n], ARGV[3 + 2 * n]
-  -- Fixed columns: a pattern for the whole text took a twentieth of the script.
-  local hash = string.sub(text, 52, 73)
-  local tab = string.find(text, '\t', 74, true)
-  local planned = string.sub(text, 74, tab - 1)
+  -- Columns: a pattern for the whole text took a twentieth of the script.
+  local tab = string.find(text, '\t', 52, true)
+  local planned, hash = string.sub(text, 52, tab - 1), string.sub(text, tab + 2, tab + 23)
   local plan = plans[planned] or plan_of(planned)
   local known = (some_known or written[first]) and look_up(first) or NOTHING
   if known.hash == hash then
@@ -99,19 +99,20 @@ for n, first in ipairs(ids) do
     room = room - 1
     written[first] = true
     local id = known.kept and next_generation(first) or first
-    local i, claim = string.sub(text, tab + 1), window_end .. ' ' .. hash
+    local rank = string.sub(text, tab + 1, tab + 1)
+    local claim = rank .. window_end .. string.sub(text, tab + 2)
     posted[#posted + 1] = id == first and string.sub(text, 1, 51) or id .. string.sub(text, 33, 51)
     local l
     if known.rolled_back then
-      l = write(id, plan, i, claim, json, 'd', plan.due)
+      l = write(id, plan, claim, json, 'd', plan.due)
     elseif plan.state == 'held' then
       redis.call('ZADD', HELD, plan.due, id)
-      write(id, plan, i, claim, json, 'd', plan.due, 'h', plan.delay)
+      write(id, plan, claim, json, 'd', plan.due, 'h', plan.delay)
     elseif plan.state == 'scheduled' then
       redis.call('ZADD', DUE, plan.due, id)
-      write(id, plan, i, claim, json, 'd', plan.due)
+      write(id, plan, claim, json, 'd', plan.due)
     else
-      write(id, plan, i, claim, json, 'q', enqueue(rank_of(i), id))
+      write(id, plan, claim, json, 'q', enqueue(rank, id))
     end
     if id ~= first then point(first, id, claim) end
     if known.rolled_back then

@@ -47,10 +47,11 @@ const NAMES = {
 
 /*
  * Fields of a message's hash, short because a million of them wait in memory:
- *   s state · i rank of the priority, one digit, and event id · e the event, JSON
+ *   s state · e the event, JSON
+ *   c its event's claim: rank of the priority, one digit; end of the dedup window, epoch ms, 13; hash of the body, 22;
+ *     event id; or "-" alone · g the latest message of the event, where not this one
  *   d due, epoch ms, where it was not due as soon as it was posted
  *   l the timeline, a line each: at|state|attempt|reason · n attempts begun · b attempts begun at the last replay
- *   c "<end of the dedup window, epoch ms> <hash of the body>" · g the latest message of the event, where not this one
  *   q entry id since it was QUEUED last · o "<entry id> <consumer>" of the attempt: its owner, while SENDING
  *   u an attempt ended in UNKNOWN · w times that the booking store was asked in vain
  *   h delay after the commit, ms (while HELD) · k rolled back while SENDING: retention, ms, of the cancelled message

@@ -86,12 +86,12 @@ end
 --[[ A message that did not wait for its first attempt has no d: it was due when it was posted. ]]
 local function due_of(d, l) return d or string.match(l or '0', '^%d+') end
 
---[[ Of the fields i, o and c. ]]
-local function rank_of(i) return string.sub(i, 1, 1) end
-local function event_of(i) return string.sub(i or '', 2) end
+--[[ Of the fields c and o. ]]
+local function rank_of(c) return string.sub(c, 1, 1) end
+local function event_of(c) return string.sub(c or '', 37) end
+local function window_of(c) return string.sub(c, 2, 14), string.sub(c, 15, 36) end
 local function entry_of(owner) return string.match(owner, '^%S*') end
 local function consumer_of(owner) return string.match(owner, ' (.*)$') end
-local function window_of(c) return string.match(c, '^(%d+) (.*)$') end
 
 --[[ What a worker owns is named by its claim: rank, entry id, message id, attempt. ]]
 local function claim(rank, entry, id, attempt) return rank .. ' ' .. entry .. ' ' .. id .. ' ' .. attempt end
@@ -115,7 +115,7 @@ end
 
 local function cancel(id, from, reason, l, retention)
   if from == 'queued' then
-    local m = redis.call('HMGET', MESSAGE .. id, 'i', 'q')
+    local m = redis.call('HMGET', MESSAGE .. id, 'c', 'q')
     if m[2] then remove(rank_of(m[1]), m[2]) end
   end
   move(id, from, 'cancelled', '', reason, l)

@@ -5,7 +5,7 @@
 local result = { -1 }
 local ids = redis.call('ZRANGE', DUE, '-inf', AT, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 for _, id in ipairs(ids) do
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'i', 'l')
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'c', 'l')
   if m[1] == 'scheduled' or m[1] == 'deferred' or m[1] == 'unknown' then
     move(id, m[1], 'queued', '', m[1] == 'unknown' and 'resend' or '', m[3], 'q', enqueue(rank_of(m[2]), id))
     result[#result + 1], result[#result + 2] = id, event_of(m[2])

@@ -21,7 +21,7 @@ local function reclaim(rank, entry, owner)
     return answer('', '', 0, owner, entry, 'deleted')
   end
   local id = found[2][2] or ''
-  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'i', 'k', 'o')
+  local m = redis.call('HMGET', MESSAGE .. id, 's', 'n', 'b', 'l', 'c', 'k', 'o')
   remove(rank, entry)
   -- It would be without an entry.
   if m[1] == 'queued' then return redis.call('HSET', MESSAGE .. id, 'q', enqueue(rank, id)) end

@@ -5,7 +5,7 @@ import { type Message, PRIORITIES, type State, type TimelineEntry } from "../dom
 import { awayReason, RedisAway } from "./fault.ts";
 import { key } from "./keys.ts";
 
-const FIELDS = ["s", "i", "d", "n", "e", "l", "r", "f", "t"] as const;
+const FIELDS = ["s", "c", "d", "n", "e", "l", "r", "f", "t"] as const;
 
 /** Runs reads; a Redis that is away becomes RedisAway. */
 export async function reading<T>(read: () => Promise<T>): Promise<T> {
@@ -31,7 +31,7 @@ export async function readMessages(redis: Redis, tag: string, ids: readonly stri
 }
 
 function messageOf(id: string, row: (string | null)[]): Message | undefined {
-  const [state, rankAndEvent, due, attempt, json, timeline, reason, fingerprint, deadAt] = row;
+  const [state, claim, due, attempt, json, timeline, reason, fingerprint, deadAt] = row;
   if (!state) return undefined;
   const event = eventOf(json ?? "");
   return {
@@ -39,7 +39,7 @@ function messageOf(id: string, row: (string | null)[]): Message | undefined {
     eventId: event?.id ?? "",
     type: event?.type ?? "",
     state: state as State,
-    priority: PRIORITIES[Number(rankAndEvent?.[0])] ?? "default",
+    priority: PRIORITIES[Number(claim?.[0])] ?? "default",
     bookingId: event?.data.booking.id ?? "",
     recipient: event?.data.customer.email ?? "",
     dueAt: dueOf(due, timeline),

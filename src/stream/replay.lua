@@ -3,7 +3,7 @@
   ARGV[3] digest of the new recipient ('': the same)
   Returns 'replayed' | 'not_found' | 'not_dead'.   Fence: the state and the dead-letter entry. ]]
 local id = ARGV[1]
-local m = redis.call('HMGET', MESSAGE .. id, 's', 'x', 'f', 'n', 'i', 'l', 'e')
+local m = redis.call('HMGET', MESSAGE .. id, 's', 'x', 'f', 'n', 'c', 'l', 'e')
 if not m[1] then return 'not_found' end
 if not m[2] or (m[1] ~= 'dead' and m[1] ~= 'unknown') then return 'not_dead' end
 if m[7] == '' and ARGV[2] == '' then return 'not_dead' end

@@ -157,10 +157,14 @@ describe("the same event again", () => {
     expect(await on.server.raw.hget(hash, "c")).toBe(claim);
     await mailOut();
     await endDedupWindow(on, first.messageId);
-    const next = accepted(await ingress.post(eventWith("evt_1")));
+    const again = eventWith("evt_1", { priority: "low" });
+    const next = accepted(await ingress.post(again));
     expect(next.duplicate).toBeFalse();
     expect(next.messageId).not.toBe(first.messageId);
-    expect(accepted(await ingress.post(eventWith("evt_1")))).toEqual({ ...next, duplicate: true });
+    expect(accepted(await ingress.post(again))).toEqual({ ...next, duplicate: true });
+    const messages = createMessages(on.redis, 1);
+    const [old, latest] = [await messages.byId(first.messageId), await messages.byId(next.messageId)];
+    expect([old?.priority, latest?.priority]).toEqual(["critical", "low"]);
     const another = await ingress.post(eventWith("evt_1", {}, "other@example.com"));
     expect(another).toEqual({ kind: "conflict", messageId: next.messageId });
   });
