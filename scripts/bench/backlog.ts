@@ -1,15 +1,7 @@
-/*
- * With a million messages waiting, a post and a take cost what they cost with a thousand: two servers, one
- * with each backlog, asked in turn. And what a waiting message takes in memory.
- * The AOF is not rewritten here. A rewrite forks, and after a fork the first write to each page is a fault:
- * about ten a post, once for each page, whatever the backlog is made of. In a virtual machine that costs
- * more than the post.
- */
-import pino from "pino";
 import { connect } from "../../src/stream/connect.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
 import { sent } from "../../src/stream/settle.ts";
 import { take } from "../../src/stream/take.ts";
+import { openIngress } from "../../test/support/ingress.ts";
 import { benchEvent, benchRedis, median, quick, readInfo, report, withInFlight } from "./measure.ts";
 
 const FEW = 1_000;
@@ -28,16 +20,7 @@ async function lay(waiting: number, delayMs: number) {
   const redis = connect(server.address, "worker");
   redis.on("error", (error) => console.error(error.message));
   await redis.connect();
-  const ingress = createIngress(redis, {
-    partitions: 1,
-    delayMs: 0,
-    dedupTtlMs: LATER_MS,
-    retentionMs: LATER_MS,
-    firstCheckMs: 10_000,
-    maxBacklog: 5_000_000,
-    durability: () => "written",
-    log: pino({ level: "silent" }),
-  });
+  const ingress = openIngress(redis);
   let posted = 0;
   const post = async (delay: number) => {
     const reply = await ingress.post(benchEvent(`evt-${posted++}`, delay));

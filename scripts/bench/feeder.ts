@@ -1,7 +1,6 @@
 /* Child of the interference bench: owes mails, straight into Redis, beside the service. */
-import pino from "pino";
 import { connect } from "../../src/stream/connect.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
+import { openIngress } from "../../test/support/ingress.ts";
 import { answerParent } from "./child.ts";
 import { benchEvent, withInFlight } from "./measure.ts";
 
@@ -14,16 +13,7 @@ export interface Feed {
 const redis = connect({ kind: "unix", path: process.argv[2] ?? "" }, "ingress");
 redis.on("error", (error) => console.error(error.message));
 await redis.connect();
-const ingress = createIngress(redis, {
-  partitions: 1,
-  delayMs: 0,
-  dedupTtlMs: 86_400_000,
-  retentionMs: 86_400_000,
-  firstCheckMs: 10_000,
-  maxBacklog: 5_000_000,
-  durability: () => "written",
-  log: pino({ level: "silent" }),
-});
+const ingress = openIngress(redis);
 
 let fed = 0;
 

@@ -10,15 +10,14 @@ import { createFallback } from "../../src/journal/fallback.ts";
 import { openJournal } from "../../src/journal/journal.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
 import { connect } from "../../src/stream/connect.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
+import { openIngress } from "../../test/support/ingress.ts";
 import { benchEvent, benchRedis, median, percentile, quick, report, withInFlight } from "./measure.ts";
 
 const POSTS = quick ? 2_000 : 10_000;
 const JOURNALED = quick ? 10_000 : 100_000;
 const IN_FLIGHT = 50;
 const MAILS = quick ? 5_000 : 20_000;
-const DAY_MS = 86_400_000;
 
 const directory = mkdtempSync(join(tmpdir(), "pp-bench-"));
 const log = pino({ level: "silent" });
@@ -29,16 +28,7 @@ await redis.connect();
 const journal = openJournal(directory, 4e9, log);
 const drained = Promise.withResolvers<number>();
 const ingress = createFallback({
-  inner: createIngress(redis, {
-    partitions: 1,
-    delayMs: 60_000,
-    dedupTtlMs: DAY_MS,
-    retentionMs: DAY_MS,
-    firstCheckMs: 10_000,
-    maxBacklog: 5_000_000,
-    durability: () => "fsynced",
-    log,
-  }),
+  inner: openIngress(redis, { delayMs: 60_000, log }),
   journal,
   messageIdOf: (eventId) => messageIdOf(eventId, 0),
   partitions: 1,

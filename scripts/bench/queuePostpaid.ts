@@ -10,9 +10,9 @@ import { openOutbox } from "../../src/journal/outbox.ts";
 import { createLog } from "../../src/log.ts";
 import { openDestination } from "../../src/logFile.ts";
 import { connect } from "../../src/stream/connect.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { startWorker } from "../../src/worker/worker.ts";
+import { openIngress } from "../../test/support/ingress.ts";
 import { answerJobs, IN_FLIGHT } from "./queueJob.ts";
 
 const address = { kind: "unix", path: process.argv[2] ?? "" } as const;
@@ -22,16 +22,7 @@ await Promise.all([producer.connect(), consumer.connect()]);
 const directory = mkdtempSync(join(tmpdir(), "pp-bench-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 const log = createLog({ level: "warn", plain: false, destination: openDestination("/dev/null") });
-const ingress = createIngress(producer, {
-  partitions: 1,
-  delayMs: 0,
-  dedupTtlMs: 86_400_000,
-  retentionMs: 86_400_000,
-  firstCheckMs: 10_000,
-  maxBacklog: 5_000_000,
-  durability: () => "written",
-  log,
-});
+const ingress = openIngress(producer, { log });
 const MAIL = {
   messageIdHeader: "m",
   to: { address: "an@example.com" },

@@ -7,9 +7,9 @@ import { createMetrics } from "../../src/metrics.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { createFeed } from "../../src/stream/feed.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
+import { openIngress } from "../../test/support/ingress.ts";
 import { answerParent } from "./child.ts";
 
 const [path = "", variant, key = ""] = process.argv.slice(2);
@@ -32,16 +32,7 @@ const instant: Ingress = {
   commit: async () => ({ kind: "not_found" }),
   rollback: async () => ({ kind: "unavailable", reason: "this one keeps nothing" }),
 };
-const real = createIngress(redis, {
-  partitions: 1,
-  delayMs: 10_000,
-  dedupTtlMs: 86_400_000,
-  retentionMs: 86_400_000,
-  firstCheckMs: 10_000,
-  maxBacklog: 5_000_000,
-  durability: () => "written",
-  log,
-});
+const real = openIngress(redis, { delayMs: 10_000, log });
 
 const queues = createQueues(redis, 1);
 const metrics = createMetrics(queues, { groups: async () => [] }, () => ({

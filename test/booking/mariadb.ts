@@ -1,9 +1,9 @@
 /* A real MariaDB of its own for a test file, in a temp folder, on a free loopback port. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../support/freePort.ts";
-import { until } from "../support/until.ts";
+import { runOn, startServer } from "../support/sqlServer.ts";
 
 export interface TestMariadb {
   url: string;
@@ -34,29 +34,16 @@ export async function startMariadb(): Promise<TestMariadb> {
   const url = `mysql://root@127.0.0.1:${port}/mysql`;
   let server: Bun.Subprocess | undefined;
 
-  async function admin(statement: string): Promise<Record<string, unknown>[]> {
-    const sql = new Bun.SQL(url, { max: 1 });
-    try {
-      return [...(await sql.unsafe(statement))];
-    } finally {
-      await sql.close({ timeout: 0 });
-    }
-  }
+  const admin = (statement: string) => runOn(url, statement);
 
   async function start(): Promise<void> {
     const socket = `--socket=${join(directory, "socket")}`;
     const small = ["--innodb-buffer-pool-size=8M", "--innodb-flush-log-at-trx-commit=2"];
-    server = Bun.spawn(
+    server = await startServer(
+      "MariaDB",
       [mariadbd ?? "", "--no-defaults", ...user, data, socket, `--port=${port}`, "--bind-address=127.0.0.1", ...small],
-      { stdout: "ignore", stderr: Bun.file(join(directory, "log")) },
+      { cwd: directory, url, log: join(directory, "log") },
     );
-    const answers = () =>
-      admin("SELECT 1").then(
-        () => true,
-        () => server?.exitCode !== null,
-      );
-    await until("MariaDB answers", answers, 15_000);
-    if (server.exitCode !== null) throw new Error(`MariaDB: ${readFileSync(join(directory, "log"), "utf8")}`);
   }
 
   async function kill(): Promise<void> {

@@ -7,15 +7,14 @@ import type { Redis } from "ioredis";
 import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
 import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import { connect } from "../../src/stream/connect.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
 import { key } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { eventWith, eventWithOwn } from "../support/event.ts";
+import { openIngress } from "../support/ingress.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 
-const DAY_MS = 86_400_000;
 let server: TestRedis;
 let redis: Redis;
 let journal: Journal;
@@ -44,16 +43,7 @@ afterEach(async () => {
 
 function open(maxBytes = 1_000_000, maxBacklog = 1_000): void {
   journal = openJournal(directory, maxBytes, lines.log);
-  const inner = createIngress(redis, {
-    partitions: 1,
-    delayMs: 60_000,
-    dedupTtlMs: DAY_MS,
-    retentionMs: DAY_MS,
-    firstCheckMs: 10_000,
-    maxBacklog,
-    durability: () => "fsynced",
-    log: lines.log,
-  });
+  const inner = openIngress(redis, { delayMs: 60_000, maxBacklog, durability: () => "fsynced", log: lines.log });
   fallback = createFallback({
     inner,
     journal,

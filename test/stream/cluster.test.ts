@@ -5,7 +5,6 @@ import { type ConnectionKind, connect, type RedisAddress } from "../../src/strea
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { readDurability, writeFault } from "../../src/stream/durability.ts";
 import { createFeed } from "../../src/stream/feed.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
 import { tagsOf } from "../../src/stream/keys.ts";
 import { reclaim, retire, sweep } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
@@ -15,8 +14,8 @@ import type { Transition } from "../../src/stream/store.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { freePort } from "../support/freePort.ts";
+import { openIngress } from "../support/ingress.ts";
 import { failOnLeaks } from "../support/leaks.ts";
-import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { accepted, DAY_MS, takeAll } from "./fixture.ts";
@@ -51,16 +50,7 @@ async function open(kind: ConnectionKind): Promise<Redis> {
 }
 
 async function post(redis: Redis, count: number, delayMs = 0): Promise<string[]> {
-  const ingress = createIngress(redis, {
-    partitions: PARTITIONS,
-    delayMs,
-    dedupTtlMs: DAY_MS,
-    retentionMs: DAY_MS,
-    firstCheckMs: 10_000,
-    maxBacklog: 1_000,
-    durability: () => "written",
-    log: keepLines().log,
-  });
+  const ingress = openIngress(redis, { partitions: PARTITIONS, delayMs });
   const posts = await Promise.all(Array.from({ length: count }, (_, i) => ingress.post(eventWith(`evt_${i}`))));
   return posts.map((posted) => accepted(posted).messageId).sort();
 }

@@ -4,12 +4,12 @@ import type { Redis } from "ioredis";
 import type { Accepted, Ingress, Posted } from "../../src/domain/ingress.ts";
 import { PRIORITIES } from "../../src/domain/lifecycle.ts";
 import { type ConnectionKind, connect, type RedisAddress } from "../../src/stream/connect.ts";
-import { createIngress, type IngressOptions } from "../../src/stream/ingress.ts";
+import type { IngressOptions } from "../../src/stream/ingress.ts";
 import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
 import { type Taken, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
+import { openIngress } from "../support/ingress.ts";
 import { failOnLeaks } from "../support/leaks.ts";
-import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { startWire, type Wire } from "../support/wire.ts";
 
@@ -38,18 +38,7 @@ export function onRedis(...extra: string[]): Fixture {
       await redis.connect();
       return redis;
     },
-    ingress: (options = {}, redis = fixture.redis) =>
-      createIngress(redis, {
-        partitions: 1,
-        delayMs: 0,
-        dedupTtlMs: DAY_MS,
-        retentionMs: 7 * DAY_MS,
-        firstCheckMs: 10_000,
-        maxBacklog: 1_000_000,
-        durability: () => "fsynced",
-        log: keepLines().log,
-        ...options,
-      }),
+    ingress: (options = {}, redis = fixture.redis) => openIngress(redis, { durability: () => "fsynced", ...options }),
   } as Fixture;
 
   beforeAll(async () => {

@@ -10,10 +10,10 @@ import { createRenderer } from "../../src/mail/render.ts";
 import { createMailer } from "../../src/mail/transport.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createFeed } from "../../src/stream/feed.ts";
-import { createIngress } from "../../src/stream/ingress.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { startWorker, type Worker, type WorkerOptions } from "../../src/worker/worker.ts";
+import { openIngress } from "./ingress.ts";
 import { keepLines } from "./log.ts";
 import type { TestRedis } from "./redis.ts";
 
@@ -35,16 +35,7 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
   const lines = keepLines();
   const redis = quiet(connect(server.address, "worker"));
   await redis.connect();
-  const ingress = createIngress(redis, {
-    partitions: 1,
-    delayMs: 0,
-    dedupTtlMs: 86_400_000,
-    retentionMs: 86_400_000,
-    firstCheckMs: 10_000,
-    maxBacklog: 1_000_000,
-    durability: () => "fsynced",
-    log: lines.log,
-  });
+  const ingress = openIngress(redis, { durability: () => "fsynced", log: lines.log });
   const seen: Transition[] = [];
   const waiting: { wanted: (t: Transition) => boolean; resolve: (t: Transition) => void }[] = [];
   const unfollow = createFeed(() => connect(server.address, "blocking"), 1).follow("0-0", (transition) => {

@@ -6,7 +6,7 @@ import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:
 import { tmpdir, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { freePort } from "./freePort.ts";
-import { until } from "./until.ts";
+import { runOn, startServer } from "./sqlServer.ts";
 
 export interface TestPostgres {
   url: string;
@@ -53,28 +53,15 @@ export async function startPostgres(): Promise<TestPostgres> {
   );
   if (made.exitCode !== 0) throw new Error(`initdb failed: ${made.stderr}`);
 
-  async function admin(statement: string): Promise<Record<string, unknown>[]> {
-    const sql = new Bun.SQL(url, { max: 1 });
-    try {
-      return [...(await sql.unsafe(statement))];
-    } finally {
-      await sql.close({ timeout: 0 });
-    }
-  }
+  const admin = (statement: string) => runOn(url, statement);
 
   async function start(): Promise<void> {
     const settings = ["fsync=off", "shared_buffers=8MB", "listen_addresses=127.0.0.1", "unix_socket_directories="];
-    server = Bun.spawn(
+    server = await startServer(
+      "PostgreSQL",
       [...asUser, join(binaries, "postgres"), "-D", data, "-p", String(port), ...settings.flatMap((s) => ["-c", s])],
-      { cwd: directory, stdout: "ignore", stderr: Bun.file(join(directory, "log")) },
+      { cwd: directory, url, log: join(directory, "log") },
     );
-    const answers = () =>
-      admin("SELECT 1").then(
-        () => true,
-        () => server?.exitCode !== null,
-      );
-    await until("PostgreSQL answers", answers, 15_000);
-    if (server.exitCode !== null) throw new Error(`PostgreSQL: ${readFileSync(join(directory, "log"), "utf8")}`);
   }
 
   async function kill(): Promise<void> {
