@@ -25,7 +25,7 @@ export const SETTINGS = {
   REDIS_URL: {
     default: undefined,
     allowed:
-      "redis:// or rediss:// with a database from 0 to 999 or none, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
+      "redis:// or rediss:// with a database from 0 to 999 or none and without options, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
     about: "The Redis to use. Unset: an embedded redis-server under DATA_DIR.",
     secret: "credentials",
     parse: parseRedisUrl,

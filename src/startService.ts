@@ -136,9 +136,10 @@ function listen(config: Config, fetch: (request: Request) => Response | Promise<
     });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "EINVAL" || code === "ENOTFOUND" || code === "EADDRNOTAVAIL") {
+    if (code !== undefined && ["EINVAL", "ENOENT", "ENOTFOUND", "EADDRNOTAVAIL"].includes(code)) {
       const allowed = "an address of this machine, or a host name that resolves to one";
-      throw new ConfigError(`HOST is ${JSON.stringify(config.HOST)}, allowed: ${allowed} (${message})`);
+      const why = code === "ENOENT" ? "it does not resolve" : message;
+      throw new ConfigError(`HOST is ${JSON.stringify(config.HOST)}, allowed: ${allowed} (${why})`);
     }
     throw new Error(`cannot listen on HOST ${config.HOST}, PORT ${config.PORT}: ${message}`, {
       cause: error,

@@ -170,6 +170,8 @@ describe("a bad setting", () => {
         "redis://h:6379/abc",
         "rediss://h/-1",
         "redis://h/0/1",
+        "redis://h?maxRetriesPerRequest=5",
+        "redis+sentinel://h1:26379/main?db=1",
       ],
     ],
     PARTITIONS: ["0", "257", "-1", "two"],

@@ -53,7 +53,7 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   const path = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { kind: "unix", path };
   if (/^rediss?:\/\//.test(text)) return isReadable(text) ? { kind: "single", url: text } : undefined;
-  const many = /^redis\+(sentinel|cluster):\/\/(?:([^:@/]*):([^@/]*)@)?([^/@]+)(?:\/([^/]+))?$/.exec(text);
+  const many = /^redis\+(sentinel|cluster):\/\/(?:([^:@/]*):([^@/]*)@)?([^/@]+)(?:\/([^/?#]+))?$/.exec(text);
   if (many === null) return undefined;
   const [, kind, username, password, list, name] = many;
   const hosts = (list ?? "").split(",").map((host) => /^(.+):(\d{1,5})$/.exec(host));
@@ -67,12 +67,15 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   return name === undefined ? undefined : { kind: "sentinel", name, ...address };
 }
 
-/** Its credentials can be decoded, and its path is empty or a database from 0 to 999: Redis has 16 unless told otherwise. */
+/**
+ * Its credentials can be decoded, its path is empty or a database from 0 to 999 (Redis has 16 unless told otherwise),
+ * and it has no options: ioredis would put them above ours.
+ */
 function isReadable(text: string): boolean {
   try {
-    const { username, password, pathname } = new URL(text);
+    const { username, password, pathname, search, hash } = new URL(text);
     for (const part of [username, password]) decodeURIComponent(part);
-    return /^\/?\d{0,3}$/.test(pathname);
+    return /^\/?\d{0,3}$/.test(pathname) && search === "" && hash === "";
   } catch {
     return false;
   }

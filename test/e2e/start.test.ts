@@ -138,6 +138,7 @@ describe("is refused at start with one line and exit status 2", () => {
   test.each([
     ["HOST", { HOST: "999.999.999.999" }],
     ["HOST", { HOST: "http://localhost" }],
+    ["HOST", { HOST: "no-such-host.invalid" }],
     ["INGEST_KEYS", { INGEST_KEYS: "whsec_!!!" }],
     ["REDIS_URL", { REDIS_URL: "redis://127.0.0.1:1/abc" }],
   ])("%s: %o", async (name, env) => {
