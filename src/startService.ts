@@ -2,6 +2,7 @@
  * ROLE=all and ROLE=api: the HTTP service, over the journal, over Redis. With ROLE=all it starts the worker as a
  * child process, and redis-server too when REDIS_URL is unset.
  */
+import { lookup } from "node:dns/promises";
 import { resolve } from "node:path";
 import { type Config, ConfigError } from "./config.ts";
 import type { Durability } from "./domain/ingress.ts";
@@ -35,6 +36,7 @@ const DURABILITY_INTERVAL_MS = 10_000;
 /** @throws ConfigError, or an Error when a port or the folder is taken */
 export async function startService(config: Config, host: Host): Promise<Running & { url: string }> {
   const { log } = host;
+  await checkHost(config.HOST);
   const lock = await ownDirectory(config.DATA_DIR, "service", log);
   // The worker needs it: nobody should have to find that out from its log.
   if (config.ROLE === "all" && config.SMTP_URL === undefined) await checkPort(config.CATCHER_PORT, CATCHER_WAIT_MS);
@@ -136,15 +138,23 @@ function listen(config: Config, fetch: (request: Request) => Response | Promise<
     });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== undefined && ["EINVAL", "ENOENT", "ENOTFOUND", "EADDRNOTAVAIL"].includes(code)) {
-      const allowed = "an address of this machine, or a host name that resolves to one";
-      const why = code === "ENOENT" ? "it does not resolve" : message;
-      throw new ConfigError(`HOST is ${JSON.stringify(config.HOST)}, allowed: ${allowed} (${why})`);
-    }
+    if (code === "EINVAL" || code === "EADDRNOTAVAIL") throw badHost(config.HOST, message);
     throw new Error(`cannot listen on HOST ${config.HOST}, PORT ${config.PORT}: ${message}`, {
       cause: error,
     });
   }
+}
+
+/** Bun.serve blames the port for a name that does not resolve. @throws ConfigError */
+async function checkHost(host: string): Promise<void> {
+  await lookup(host).catch((error: Error) => {
+    throw badHost(host, error.message);
+  });
+}
+
+function badHost(host: string, why: string): ConfigError {
+  const allowed = "an address of this machine, or a host name that resolves to one";
+  return new ConfigError(`HOST is ${JSON.stringify(host)}, allowed: ${allowed} (${why})`);
 }
 
 function childEnvironment(config: Config, socket: string | undefined): Record<string, string> {
