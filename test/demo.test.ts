@@ -42,7 +42,7 @@ test("settings of the shell do not reach the service of the demo", async () => {
   expect(await demo.exited, said).toBe(0);
   expect(said).toContain("The mail that the customer got");
   expect(leftovers()).toEqual([]);
-}, 60_000);
+});
 
 test("a line of the service that is not JSON is no harm, and a closed terminal stops all", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pp-"));
@@ -59,4 +59,4 @@ test("a line of the service that is not JSON is no harm, and a closed terminal s
   expect(await demo.exited, said).toBe(0);
   expect(said.match(/not JSON/g)?.length).toBeGreaterThan(1);
   expect(leftovers()).toEqual([]);
-}, 60_000);
+});

@@ -103,7 +103,7 @@ describe("addresses", () => {
     maskAddresses("x@".repeat(50_000));
     maskAddresses('"'.repeat(100_000));
     maskAddresses('"\\'.repeat(50_000));
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
   });
 });
 

@@ -72,7 +72,7 @@ describe("an endpoint that is too slow is left in time, and its connection close
     endpoint.answer = answer;
     const { status, tookMs } = await timed(store.statusOf("BK-1"));
     expect(status).toEqual(unavailable(`no answer within ${TIMEOUT_MS} ms`));
-    expect(tookMs).toBeLessThan(TIMEOUT_MS + 750);
+    expect(tookMs).toBeLessThan(TIMEOUT_MS + 3_000);
     await until("the connection is closed", () => endpoint.open() === 0);
     endpoint.answer = json({ status: "paid" });
     expect(await store.statusOf("BK-1")).toEqual({ kind: "paid" });

@@ -79,7 +79,7 @@ describe("a statement that hangs in MariaDB", () => {
     const begunAt = performance.now();
     const slow = await Promise.all(Array.from({ length: 5 }, (_, i) => store.statusOf(`slow${i}`)));
     expect(slow).toEqual(Array<BookingStatus>(5).fill(unavailable("no answer within 500 ms")));
-    expect(performance.now() - begunAt).toBeLessThan(1_500);
+    expect(performance.now() - begunAt).toBeLessThan(2_500);
     const after = await Promise.all(Array.from({ length: 10 }, () => store.statusOf("BK-1")));
     expect(after).toEqual(Array<BookingStatus>(10).fill({ kind: "paid" }));
   });

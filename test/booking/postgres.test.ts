@@ -158,7 +158,7 @@ describe("a statement that hangs", () => {
     await until("all four connections are taken", async () => (await running()) === 4);
     const taken = await backends();
     expect(await slow).toEqual(Array<BookingStatus>(4).fill(unavailable(LATE)));
-    expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 750);
+    expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 3_000);
     await until("nothing runs", async () => (await running()) === 0);
     expect(await askAll("a", "b", "c", "d")).toEqual(Array<BookingStatus>(4).fill({ kind: "paid" }));
     expect(taken).toEqual(expect.arrayContaining(await backends()));
@@ -184,7 +184,7 @@ describe("a statement that hangs", () => {
     const begunAt = performance.now();
     await store.close();
     expect((await slow).kind).toBe("unavailable");
-    expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 750);
+    expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 3_000);
     expect((await store.statusOf("BK-1")).kind).toBe("unavailable");
     await postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sl' || 'eep%'");
     await until("nothing runs", async () => (await running()) === 0);
@@ -241,7 +241,7 @@ describe("a database that goes away", () => {
     for (let i = 0; i < 2; i++) {
       const begunAt = performance.now();
       expect(await store.statusOf("BK-1")).toEqual(unavailable(`no answer within ${SHORT_MS} ms`));
-      expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 750);
+      expect(performance.now() - begunAt).toBeLessThan(SHORT_MS + 3_000);
     }
     postgres.thaw();
     const back = async () => (await store.statusOf("BK-1")).kind === "paid";

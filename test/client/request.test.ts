@@ -105,7 +105,7 @@ describe("a call ends", () => {
     const tookMs = performance.now() - startedAt;
     expect([error.kind, error.status]).toEqual(["deadline", undefined]);
     expect((error.cause as Error).name).toBe("TimeoutError");
-    expect(tookMs).toBeLessThan(1_500);
+    expect(tookMs).toBeLessThan(4_000);
     expect(error.tries).toBe(service.received.length);
     expect(service.received.length).toBeLessThanOrEqual(4);
   });
@@ -115,7 +115,7 @@ describe("a call ends", () => {
     const startedAt = performance.now();
     const error = await failureOf(client.post(event));
     expect([error.kind, error.status, error.retryAfterMs, error.tries]).toEqual(["unavailable", 503, 60_000, 1]);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
     expect(service.received).toHaveLength(1);
   });
 

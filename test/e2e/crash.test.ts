@@ -127,8 +127,8 @@ describe("kill -9 of the worker", () => {
     }
     expect(answers.filter(({ status, durability }) => status !== 202 || durability !== "fsynced")).toEqual([]);
     const ms = answers.map((answer) => answer.ms).sort((a, b) => a - b);
-    expect(ms[Math.floor(ms.length * 0.95)]).toBeLessThan(200);
-  }, 30_000);
+    expect(ms[Math.floor(ms.length * 0.95)]).toBeLessThan(500);
+  });
 
   test("another is started, and it takes over at once what the first had in flight", async () => {
     const relay = await relayWith({ rcpt: ["hang"] });

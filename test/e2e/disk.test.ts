@@ -137,8 +137,7 @@ async function sentIds({ relay, service }: Omit<Setup, "redis">, answers: readon
     },
     DRAIN_MS,
   );
-  for (const id of ids)
-    await until(`${id} is sent`, async () => (await messageOf(service, id)).state === "sent", 10_000);
+  for (const id of ids) await until(`${id} is sent`, async () => (await messageOf(service, id)).state === "sent");
   return ids;
 }
 
@@ -179,7 +178,6 @@ describe("Redis's disk full", () => {
       expectTaken(answers);
       await expectOneMailEach(setup, [...answers, ...during, ...after]);
     },
-    60_000,
   );
 
   withDisk(
@@ -210,7 +208,6 @@ describe("Redis's disk full", () => {
       expectTaken(answers);
       await expectOneMailEach(setup, [...answers, ...during, ...after]);
     },
-    60_000,
   );
 });
 
@@ -250,31 +247,26 @@ describe("the journal's disk full", () => {
       await setup.service.line(({ msg }) => msg === "journal drained");
       await expectOneMailEach(setup, [...answers, ...again, ...after]);
     },
-    60_000,
   );
 
-  withDisk(
-    "a Redis that comes back before there is room takes posts again, and each 202 has one mail",
-    async () => {
-      const { disk, setup, answers } = await fullJournal();
-      await setup.redis.start();
-      let waves = 0;
-      await until(
-        "posts are taken",
-        async () => {
-          const wave = await postAll(setup.service, `evt_back_${waves++}`, 5);
-          expectTakenOrRefused(wave);
-          answers.push(...wave);
-          return wave.every(({ status }) => status === 202);
-        },
-        10_000,
-      );
-      disk.makeRoom();
-      await setup.service.line(({ msg }) => msg === "journal drained");
-      await expectOneMailEach(setup, answers);
-    },
-    60_000,
-  );
+  withDisk("a Redis that comes back before there is room takes posts again, and each 202 has one mail", async () => {
+    const { disk, setup, answers } = await fullJournal();
+    await setup.redis.start();
+    let waves = 0;
+    await until(
+      "posts are taken",
+      async () => {
+        const wave = await postAll(setup.service, `evt_back_${waves++}`, 5);
+        expectTakenOrRefused(wave);
+        answers.push(...wave);
+        return wave.every(({ status }) => status === 202);
+      },
+      10_000,
+    );
+    disk.makeRoom();
+    await setup.service.line(({ msg }) => msg === "journal drained");
+    await expectOneMailEach(setup, answers);
+  });
 
   withDisk(
     "a service that starts without room keeps its journal, and each 202 has one mail once there is room",
@@ -294,7 +286,6 @@ describe("the journal's disk full", () => {
       await setup.redis.start();
       await expectOneMailEach({ ...setup, service }, answers);
     },
-    60_000,
   );
 });
 
@@ -332,5 +323,5 @@ test(
       expect(timeline?.map(({ state }) => state)).toContain("unknown");
     }
   },
-  30_000 + FLAPS * 3_000,
+  120_000 + FLAPS * 3_000,
 );

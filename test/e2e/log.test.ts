@@ -63,7 +63,7 @@ test("a full log disk stops neither the answers nor the mails nor the end", asyn
   }
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
-}, 60_000);
+});
 
 test("what the service writes is for its own user alone", async () => {
   const { dataDir, child } = await startMute();
@@ -72,4 +72,4 @@ test("what the service writes is for its own user alone", async () => {
   }
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
-}, 60_000);
+});

@@ -41,19 +41,15 @@ describe("with a Redis that cannot be reached", () => {
     "unix:/nobody/listens/here.sock",
     "redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster",
     "redis+cluster://127.0.0.1:1,127.0.0.1:2",
-  ])(
-    "%s: the service starts, takes a post into its journal, and stops in order",
-    async (REDIS_URL) => {
-      const service = await startService(dataDir(), { REDIS_URL, ROLE: "api" });
-      const response = await service.post(eventWith("evt_1"));
-      expect([response.status, await response.json()]).toEqual([
-        202,
-        expect.objectContaining({ durability: "journaled" }),
-      ]);
-      expect(await service.stop()).toBe(0);
-    },
-    30_000,
-  );
+  ])("%s: the service starts, takes a post into its journal, and stops in order", async (REDIS_URL) => {
+    const service = await startService(dataDir(), { REDIS_URL, ROLE: "api" });
+    const response = await service.post(eventWith("evt_1"));
+    expect([response.status, await response.json()]).toEqual([
+      202,
+      expect.objectContaining({ durability: "journaled" }),
+    ]);
+    expect(await service.stop()).toBe(0);
+  });
 });
 
 describe("/readyz", () => {
@@ -71,7 +67,7 @@ describe("/readyz", () => {
     await redis.start();
     await service.line(({ msg }) => msg === "journal drained");
     expect(await ready()).toBe(200);
-  }, 30_000);
+  });
 
   test("tries a write where there is no journal to fall back on", async () => {
     const redis = await startRedis();
@@ -82,7 +78,7 @@ describe("/readyz", () => {
     await redis.raw.config("SET", "min-replicas-to-write", "1");
     expect((await service.post(eventWith("evt_1"))).status).toBe(503);
     expect((await service.get("/readyz")).status).toBe(503);
-  }, 30_000);
+  });
 });
 
 describe("the edges of HTTP", () => {
@@ -106,7 +102,7 @@ describe("the edges of HTTP", () => {
       socket.on("error", reject);
     });
     expect(reply).toStartWith("HTTP/1.1 200");
-  }, 30_000);
+  });
 });
 
 describe("a PORT that another service has", () => {
@@ -121,7 +117,7 @@ describe("a PORT that another service has", () => {
     ]);
     await until("its redis-server gone", () => !existsSync(socketPathOf(directory)));
     for (let n = 0; n < 10; n++) expect((await first.post(eventWith(`evt_${n}`))).status).toBe(202);
-  }, 30_000);
+  });
 });
 
 test("a CATCHER_PORT that another program has is refused with one line", async () => {
@@ -132,7 +128,7 @@ test("a CATCHER_PORT that another program has is refused with one line", async (
     1,
     [expect.stringMatching(new RegExp(`^postpaid: CATCHER_PORT ${other.port} on 127.0.0.1 is in use: `))],
   ]);
-}, 30_000);
+});
 
 describe("is refused at start with one line and exit status 2", () => {
   test.each([

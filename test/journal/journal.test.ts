@@ -102,9 +102,9 @@ describe("the journal", () => {
       journal.remove(journal.oldest(waiting));
       return ms;
     };
-    await findMs(2_000);
-    const few = await findMs(2_000);
-    expect(await findMs(40_000)).toBeLessThan(5 * few + 20);
+    const bestMs = async (waiting: number) =>
+      Math.min(await findMs(waiting), await findMs(waiting), await findMs(waiting));
+    expect(await bestMs(40_000)).toBeLessThan(5 * (await bestMs(2_000)) + 20);
     journal.close();
   });
 

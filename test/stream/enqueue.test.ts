@@ -206,7 +206,7 @@ describe("the same event again", () => {
     expect(one?.map(({ messageId }) => messageId)).toEqual(other?.map(({ messageId }) => messageId) as string[]);
     expect(new Set(one?.map(({ messageId }) => messageId)).size).toBe(10_000);
     expect(await on.server.raw.xlen(key.queue(TAG, 0))).toBe(10_000);
-  }, 30_000);
+  });
 });
 
 describe("a full backlog", () => {

@@ -120,7 +120,7 @@ describe("a Redis that is there and does not answer", () => {
     expect(result.kind).toBe("unavailable");
     expect(ms).toBeLessThan(2_000);
     expect((await postUntilAccepted(ingress, "evt_1")).duplicate).toBeFalse();
-  }, 20_000);
+  });
 });
 
 describe("a Redis that is not there", () => {
@@ -132,11 +132,11 @@ describe("a Redis that is not there", () => {
       pauseMs = delayMs;
     });
     await redis.connect().catch(() => {});
-    await until("the next try is not soon", () => pauseMs >= 400);
+    await until("the next try is not soon", () => pauseMs >= 800);
     const { result, ms } = await timed(() => on.ingress({}, redis).post(eventWith("evt_1")));
     redis.disconnect();
     expect(result.kind).toBe("unavailable");
-    expect(ms).toBeLessThan(200);
+    expect(ms).toBeLessThan(700);
   });
 
   test("tells the worker that it is away", async () => {
@@ -187,7 +187,7 @@ describe("a Redis that is not there", () => {
     // The rest were in flight: posted again they are accepted, and none makes a second message.
     for (const id of ids) await postUntilAccepted(ingress, id);
     expect(await on.server.raw.xlen(key.queue(TAG, 0))).toBe(ids.length + 1);
-  }, 20_000);
+  });
 
   test("and comes back is found by all three kinds of connection, without anybody's doing", async () => {
     const [ingress, worker, blocking] = [await on.open("ingress"), await on.open("worker"), await on.open("blocking")];
@@ -195,8 +195,11 @@ describe("a Redis that is not there", () => {
     await on.server.kill();
     await on.server.start();
     const posted = await postUntilAccepted(on.ingress({}, ingress), "evt_1");
-    const taken = await until("it is taken", () => take(worker, TAG, "a", 1, [0, 0, 0]).catch(() => []), 5_000);
-    expect(taken.map(({ messageId }) => messageId)).toEqual([posted.messageId]);
+    const taken = await until("it is taken", async () => {
+      const [claim] = await take(worker, TAG, "a", 1, [0, 0, 0]).catch(() => []);
+      return claim;
+    });
+    expect(taken.messageId).toBe(posted.messageId);
     expect((await reading)?.length).toBe(1);
-  }, 15_000);
+  });
 });

@@ -51,7 +51,7 @@ test("two workers under load, and Redis stops again and again: no mail twice, an
   expect([...mails].filter(([, count]) => count > 1)).toEqual([]);
   const reclaimed = on.pipeline.lines.lines.filter(({ msg }) => msg === "message reclaimed from a lost worker");
   expect(reclaimed.map(({ owner }) => owner)).toEqual(["worker-lost"]);
-}, 40_000);
+});
 
 test("one worker, and Redis stands still between a take and its answer: its own heart does not take it for lost", async () => {
   const { mails, mailer } = countingMailer();
@@ -67,7 +67,7 @@ test("one worker, and Redis stands still between a take and its answer: its own 
   expect([...mails.values()]).toEqual([1, 1]);
   await worker.stop(0);
   redis.disconnect();
-}, 20_000);
+});
 
 /** Redis runs the next take of this connection, then sleeps, and only then writes the answers to both. */
 function sleepAfterNextTake(redis: Redis, ms: number): void {

@@ -90,7 +90,7 @@ describe("slots", () => {
       ended += 1;
     };
     const { open } = start(partitions, concurrency, attempt);
-    await until("all is sent", () => ended === 60 * partitions, 10_000);
+    await until("all is sent", () => ended === 60 * partitions);
     expect(open.most).toBe(concurrency);
   });
 });
@@ -122,6 +122,6 @@ describe("a partition that fails", () => {
     await until("they are settled", () => taker.inFlight.size === 0);
     await on.server.raw.del(broken);
     await post([20, 0], "later");
-    await until("its own are begun", () => begun === 320, 10_000);
+    await until("its own are begun", () => begun === 320);
   });
 });
