@@ -38,7 +38,7 @@ local function move(id, from, to, attempt, reason, l, ...)
   return l
 end
 
---[[ `posted` goes to the end of the last chunk. ]]
+--[[ `posted`, each with its line feed, goes to the end of the last chunk. ]]
 local function list_posted()
   local chunk = redis.call('LINDEX', POSTED, -1)
   if not chunk then

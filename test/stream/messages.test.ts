@@ -229,6 +229,18 @@ describe("a list by booking or recipient", () => {
     expect((await pages(messages, { recipient: "an@example.com", limit: 5 })).ids).toEqual([]);
   });
 
+  test("finds what was corrected, and what was posted after it", async () => {
+    const corrected = (await bring.dead?.("evt_1")) as string;
+    await createDeadLetters(on.redis, 1, DAY_MS).replay(corrected, { recipient: "right@example.com" });
+    const { messageId } = accepted(await on.ingress().post(eventWith("evt_2", {}, "next@example.com")));
+    const messages = createMessages(on.redis, 1);
+    const found = async (query: object) => (await pages(messages, { ...query, limit: 5 })).ids.sort();
+    expect(await found({ recipient: "right@example.com" })).toEqual([corrected]);
+    expect(await found({ recipient: "next@example.com" })).toEqual([messageId]);
+    expect(await found({ booking: "BK-evt_2" })).toEqual([messageId]);
+    expect(await found({})).toEqual([corrected, messageId].sort());
+  });
+
   test("may be narrowed down by state, and by both", async () => {
     const messages = createMessages(on.redis, 1);
     const sentId = (await bring.sent?.("evt_1")) as string;
