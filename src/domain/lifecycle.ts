@@ -89,7 +89,8 @@ export function attemptsOf(timeline: readonly TimelineEntry[]): Attempt[] {
       open = { n: line.attempt ?? attempts.length + 1, at: line.at };
       attempts.push(open);
     } else if (open !== undefined) {
-      if (NOT_TRIED.has(line.state)) attempts.pop();
+      // Given back, put off, called off or buried before anything was said to the relay: that was no attempt.
+      if (line.attempt === undefined) attempts.pop();
       else if (isOutcome(line.state)) {
         open.outcome = line.state;
         if (line.reason !== undefined) open.reply = line.reason;
@@ -99,9 +100,6 @@ export function attemptsOf(timeline: readonly TimelineEntry[]): Attempt[] {
   }
   return attempts;
 }
-
-/** Given back, put off or called off before anything was said to the relay: that was no attempt. */
-const NOT_TRIED: ReadonlySet<State> = new Set(["queued", "scheduled", "cancelled"]);
 
 function isOutcome(state: State): state is NonNullable<Attempt["outcome"]> {
   return state === "sent" || state === "deferred" || state === "dead" || state === "unknown";

@@ -15,8 +15,8 @@ export interface Failure {
 export type Outcome =
   | { kind: "sent"; reply: string }
   | { kind: "deferred"; delayMs: number; reason: string }
-  /** `mayHaveLeft`: the relay may have the mail, and no retries are left. */
-  | { kind: "dead"; reason: string; mayHaveLeft?: true }
+  /** `how` unknown: the relay may have the mail, and no retries are left. */
+  | { kind: "dead"; reason: string; how?: "unknown" }
   /** The relay may have the mail. `resendDelayMs` undefined: it waits for a person. */
   | { kind: "unknown"; reason: string; resendDelayMs: number | undefined };
 
@@ -50,7 +50,7 @@ export function decide(attempt: number, failure: Failure, policy: RetryPolicy, r
       return { kind: "deferred", delayMs: retryDelayMs(attempt, policy, random), reason: failure.reason };
     case "ambiguous":
       if (policy.onUnknown === "hold") return { kind: "unknown", reason: failure.reason, resendDelayMs: undefined };
-      if (spent) return { kind: "dead", reason: failure.reason, mayHaveLeft: true };
+      if (spent) return { kind: "dead", reason: failure.reason, how: "unknown" };
       return { kind: "unknown", reason: failure.reason, resendDelayMs: retryDelayMs(attempt, policy, random) };
   }
 }

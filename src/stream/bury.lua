@@ -1,13 +1,16 @@
 --[[ SENDING -> DEAD; by way of UNKNOWN where the relay may have the mail.
   KEYS[1] tag   ARGV[1] consumer
-  then 4 for each message: claim, fingerprint, '1' where the relay may have the mail, reason
+  then 4 for each message: claim, fingerprint, reason, and 'tried' | 'untried' (nothing was said to the relay) |
+    'unknown' (it may have the mail)
   Returns for each the number of dead letters that share its fingerprint now (1: the first of its kind),
   0: not the owner, nothing written; -1: rolled back meanwhile, so CANCELLED.   Fence: owned(). ]]
 local result = {}
 for i = 2, #ARGV, 4 do
   local rank, entry, id, attempt = claim_of(ARGV[i])
   local l, rolled_back = owned(id, ARGV[1], entry)
-  local outcome, reason = ARGV[i + 2] == '1' and 'unknown' or 'dead', ARGV[i + 3]
+  local reason, how = ARGV[i + 2], ARGV[i + 3]
+  local outcome = how == 'unknown' and how or 'dead'
+  if how == 'untried' then attempt = '' end
   local alike = 0
   if rolled_back then
     alike = -1

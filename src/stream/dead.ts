@@ -41,8 +41,8 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
   async function replay(messageId: string, edit: Edit) {
     for (const tag of tagsOfMessage(messageId, partitions)) {
       const { json, digest } = await edited(redis, tag, messageId, edit);
-      const result = await replayScript(redis, tag, [messageId, json, digest]);
-      if (result === "replayed") log?.info({ messageId, edited: json !== "" }, "message replayed");
+      const [result, eventId] = (await replayScript(redis, tag, [messageId, json, digest])) as string[];
+      if (result === "replayed") log?.info({ eventId, messageId, edited: json !== "" }, "message replayed");
       if (result !== "not_found") return result as "replayed" | "not_dead";
     }
     return "not_found";
@@ -50,8 +50,8 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
 
   async function drop(messageId: string) {
     for (const tag of tagsOfMessage(messageId, partitions)) {
-      const result = await dropScript(redis, tag, [messageId, retentionMs]);
-      if (result === "dropped") log?.info({ messageId }, "message dropped");
+      const [result, eventId] = (await dropScript(redis, tag, [messageId, retentionMs])) as string[];
+      if (result === "dropped") log?.info({ eventId, messageId }, "message dropped");
       if (result !== "not_found") return result as "dropped" | "not_dead";
     }
     return "not_found";

@@ -57,13 +57,13 @@ export async function bury(
   redis: Redis,
   tag: string,
   consumer: string,
-  items: readonly (Claim & { mayHaveLeft?: boolean; reason: string })[],
+  items: readonly (Claim & { how?: "untried" | "unknown"; reason: string })[],
 ): Promise<number[]> {
   const args = items.flatMap((item) => [
     claimText(item),
     fingerprint(item.reason),
-    item.mayHaveLeft ? 1 : 0,
     oneLine(item.reason),
+    item.how ?? "tried",
   ]);
   return numbersOf(await buryScript(redis, tag, [consumer, ...args]));
 }

@@ -13,7 +13,9 @@ export type Settlement =
   /** The booking is not paid yet, or nobody can say. `counts`: the store gave an answer. No attempt is spent. */
   | { kind: "postponed"; delayMs: number; counts: boolean; reason: string }
   /** The booking does not stand. */
-  | { kind: "cancelled"; reason: string };
+  | { kind: "cancelled"; reason: string }
+  /** There is no mail to send: no attempt was made. */
+  | { kind: "dead"; how: "untried"; reason: string };
 
 export interface BookingPolicy {
   /** Undefined: the event is trusted. */
@@ -42,7 +44,7 @@ export interface AttemptDeps {
 
 /** @param event what the entry's message holds; undefined when it cannot be read */
 export async function attempt(taken: Taken, event: Event | undefined, deps: AttemptDeps): Promise<Settlement> {
-  if (event === undefined) return { kind: "dead", reason: "the stored event cannot be read" };
+  if (event === undefined) return { kind: "dead", how: "untried", reason: "the stored event cannot be read" };
   const { store } = deps.booking;
   const objection =
     store === undefined
@@ -53,7 +55,7 @@ export async function attempt(taken: Taken, event: Event | undefined, deps: Atte
   try {
     mail = deps.render(event, taken.messageId);
   } catch (error) {
-    return { kind: "dead", reason: `the mail cannot be rendered: ${messageOf(error)}` };
+    return { kind: "dead", how: "untried", reason: `the mail cannot be rendered: ${messageOf(error)}` };
   }
   return settlementOf(await deps.mailer.send(mail), taken, deps);
 }
@@ -143,7 +145,7 @@ async function askStore(
     case "not_found": {
       const reason = status.kind === "pending" ? "the booking is not paid" : "the booking is not found";
       if (asked >= policy.maxAsks)
-        return { kind: "dead", reason: `${reason}, after the store was asked ${asked} times` };
+        return { kind: "dead", how: "untried", reason: `${reason}, after the store was asked ${asked} times` };
       return { kind: "postponed", delayMs, counts: true, reason };
     }
   }

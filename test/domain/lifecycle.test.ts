@@ -57,6 +57,7 @@ describe("the attempts of a message", () => {
         { n: 2, at: 3, outcome: "sent" },
       ],
     ],
+    ["leave out one that had no mail to send", timeline("queued", "sending 1", "dead"), []],
     ["are none for one that was dropped by a person", timeline("scheduled", "cancelled"), []],
   ];
   test.each(table)("%s", (_title, lines, attempts) => {

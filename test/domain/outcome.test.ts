@@ -24,7 +24,7 @@ describe("an attempt that failed", () => {
     ["for now on the last retry is dead", 4, "transient", policy, { kind: "dead", reason }],
     ["for now is dead where no retry is allowed", 1, "transient", none, { kind: "dead", reason }],
     ["nobody knows how is sent again", 1, "ambiguous", policy, { kind: "unknown", reason, resendDelayMs: 1_000 }],
-    ["nobody knows how on the last retry is dead", 4, "ambiguous", policy, { kind: "dead", reason, mayHaveLeft: true }],
+    ["nobody knows how on the last retry is dead", 4, "ambiguous", policy, { kind: "dead", reason, how: "unknown" }],
     ["nobody knows how is held", 1, "ambiguous", holding, { kind: "unknown", reason, resendDelayMs: undefined }],
     [
       "nobody knows how is held on the last",

@@ -72,9 +72,9 @@ test("a replay and a drop write a line each, in the past tense", async () => {
   await dead(log).replay(a, {});
   await dead(log).drop(b);
   await dead(log).drop(b);
-  expect(lines.map(({ msg, messageId }) => [msg, messageId])).toEqual([
-    ["message replayed", a],
-    ["message dropped", b],
+  expect(lines.map(({ msg, eventId, messageId }) => [msg, eventId, messageId])).toEqual([
+    ["message replayed", "evt_1", a],
+    ["message dropped", "evt_2", b],
   ]);
 });
 

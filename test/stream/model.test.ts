@@ -197,7 +197,7 @@ const settle =
       defer: () => defer(redis, TAG, consumer, [{ ...taken, delayMs: 50, reason }]),
       bury: async () => (await bury(redis, TAG, consumer, [{ ...taken, reason }])).map((alike) => alike !== 0),
       "bury, maybe sent": async () =>
-        (await bury(redis, TAG, consumer, [{ ...taken, mayHaveLeft: true, reason }])).map((alike) => alike !== 0),
+        (await bury(redis, TAG, consumer, [{ ...taken, how: "unknown", reason }])).map((alike) => alike !== 0),
       resend: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: 20, reason }]),
       hold: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: undefined, reason }]),
       release: () => release(redis, TAG, consumer, [{ ...taken, reason }]),

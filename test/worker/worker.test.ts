@@ -116,7 +116,7 @@ describe("a message", () => {
     expect(await dead.groups()).toEqual([]);
   });
 
-  test("that no template knows, or that cannot be read, is a dead letter after one attempt", async () => {
+  test("that no template knows, or that cannot be read, is a dead letter without an attempt", async () => {
     const relay = await on.relayWith();
     const unreadable = await on.pipeline.post(eventWith("evt_1"));
     const unknown = await on.pipeline.post(eventWith("evt_2"));
@@ -127,6 +127,9 @@ describe("a message", () => {
     const deaths = await Promise.all([on.pipeline.entered(unreadable, "dead"), on.pipeline.entered(unknown, "dead")]);
     expect(deaths[0].reason).toContain("cannot be read");
     expect(deaths[1].reason).toContain("cannot be rendered");
+    for (const id of [unreadable, unknown]) {
+      expect(attemptsOf((await on.pipeline.messages.byId(id))?.timeline ?? [])).toEqual([]);
+    }
     expect(relay.received).toHaveLength(0);
   });
 });
