@@ -37,6 +37,13 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     if (!unset) refuse("RETENTION_MS", String(config.RETENTION_MS), `at least DEDUP_TTL_MS, ${config.DEDUP_TTL_MS}`);
     config.RETENTION_MS = config.DEDUP_TTL_MS;
   }
+  if (
+    config.ROLE === "all" &&
+    config.SMTP_URL === undefined &&
+    config.CATCHER_PORT === config.PORT &&
+    config.PORT !== 0
+  )
+    refuse("CATCHER_PORT", String(config.CATCHER_PORT), `${SETTINGS.CATCHER_PORT.allowed} that is not PORT`);
   need(config, "sql", ["BOOKING_SQL_URL", "BOOKING_SQL_QUERY"]);
   need(config, "http", ["BOOKING_HTTP_URL", "BOOKING_HTTP_KEY"]);
   if (config.ALERT_URL !== undefined && config.ALERT_KEY === undefined)

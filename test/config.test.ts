@@ -171,6 +171,9 @@ describe("a bad setting", () => {
         "rediss://h/-1",
         "redis://h/0/1",
         "redis://h?maxRetriesPerRequest=5",
+        "redis://",
+        "redis:///1",
+        "redis://h:0",
         "redis+sentinel://h1:26379/main?db=1",
       ],
     ],
@@ -181,6 +184,7 @@ describe("a bad setting", () => {
       "smtp",
       "smtp://",
       "smtp://h:465",
+      "smtp://h:0",
       "smtp://h/x",
       "smtp://h?pool=true",
       "smtp://u:%zz@h",
@@ -366,6 +370,17 @@ describe("RETENTION_MS and DEDUP_TTL_MS", () => {
     expect(loadConfig({ DEDUP_TTL_MS: String(30 * DAY) }).RETENTION_MS).toBe(30 * DAY);
     expect(loadConfig({ DEDUP_TTL_MS: String(30 * DAY), RETENTION_MS: "" }).RETENTION_MS).toBe(30 * DAY);
     expect(loadConfig({ DEDUP_TTL_MS: String(DAY) }).RETENTION_MS).toBe(7 * DAY);
+  });
+});
+
+describe("CATCHER_PORT and PORT", () => {
+  test("are refused together when they are the same, and a catcher is started", () => {
+    const same = { PORT: "1025", HOST: "127.0.0.1" };
+    expect(errorOf(same)).toBe('CATCHER_PORT is "1025", allowed: an integer from 0 to 65535 that is not PORT');
+    for (const more of [{ SMTP_URL: "smtp://h" }, { ROLE: "api" }, { ROLE: "worker" }] as Record<string, string>[]) {
+      expect(loadConfig({ ...same, ...more }).PORT).toBe(1_025);
+    }
+    expect(loadConfig({ PORT: "0", CATCHER_PORT: "0" }).PORT).toBe(0);
   });
 });
 

@@ -50,6 +50,7 @@ export function parseSmtpUrl(text: string): Relay {
   const requireTLS = asked ?? guardsPassword;
   if (ignoreTLS && (requireTLS || secure)) refuse("asks for TLS and for ignoreTLS");
   const port = url.port === "" ? (secure ? 465 : 587) : Number(url.port);
+  if (port === 0) refuse("names port 0");
   if (port === 465 && !secure) refuse("uses port 465, where relays expect TLS from the first byte: write smtps://");
 
   const relay: Relay = {

@@ -68,14 +68,15 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
 }
 
 /**
- * Its credentials can be decoded, its path is empty or a database from 0 to 999 (Redis has 16 unless told otherwise),
- * and it has no options: ioredis would put them above ours.
+ * It names a host, its credentials can be decoded, its path is empty or a database from 0 to 999 (Redis has 16 unless
+ * told otherwise), and it has no options: ioredis would put them above ours.
  */
 function isReadable(text: string): boolean {
   try {
-    const { username, password, pathname, search, hash } = new URL(text);
+    const { hostname, port, username, password, pathname, search, hash } = new URL(text);
+    if (hostname === "" || port === "0" || search !== "" || hash !== "") return false;
     for (const part of [username, password]) decodeURIComponent(part);
-    return /^\/?\d{0,3}$/.test(pathname) && search === "" && hash === "";
+    return /^\/?\d{0,3}$/.test(pathname);
   } catch {
     return false;
   }
