@@ -6,7 +6,7 @@ local id, rolled_back = message_of(ARGV[1])
 if rolled_back then return { 'cancelled', ARGV[1], 'cancelled', 0 } end
 if not id then return { 'not_found', '', '', 0 } end
 local m = redis.call('HMGET', MESSAGE .. id, 's', 'd', 'h', 'c', 'l', 'k')
-if m[1] == 'cancelled' or m[6] then return { 'cancelled', id, m[1], due_of(m[2], m[5]) } end
+if m[1] == 'cancelled' or m[1] == 'sending' and m[6] then return { 'cancelled', id, m[1], due_of(m[2], m[5]) } end
 if m[1] ~= 'held' then return { 'committed', id, m[1], due_of(m[2], m[5]) } end
 local delay = tonumber(m[3])
 local state = delay > 0 and 'scheduled' or 'queued'

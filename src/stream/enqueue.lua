@@ -1,13 +1,15 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
   then 2 for each event: a text, and the event, JSON. The text: message id, 32 characters; '|', digest of the booking, '|',
-    of the recipient, 8 each; line feed; plan (delay ms, first check-back ms or -1: not held); tab; rank, one digit; body
-    hash, 22; event id
+    of the recipient, 8 each; line feed; plan (delay ms, first check-back ms or -1: not held, ms since it was accepted);
+    tab; rank, one digit; body hash, 22; event id
   Returns a line for each event, an empty one for the same as before it: 'new' | 'duplicate' | 'conflict' | 'full', state,
   due (epoch ms), and the message id where it is not the one in the event's text.
   Fence: the claim (field c, in keys.ts) in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
-  While its mail is owed, or its cancelled message is kept, an event makes no other one, however long ago it was posted.
+  The window counts at the time that the event was accepted, which is before it came here from the journal.
+  While its mail is owed, or its message is kept that was cancelled or rolled back too late, an event makes no other one,
+  however long ago it was posted.
   The message id comes from the event id. An event that is posted again after its dedup window, while the first
   message can still be looked up, makes a message with a number behind that id; the first one's hash says which. ]]
 local window_end = string.format('%013.0f', AT + tonumber(ARGV[1]))
@@ -24,12 +26,13 @@ end
 --[[ Most events of a call have the same plan: what follows from it is worked out once. ]]
 local plans = {}
 local function plan_of(text)
-  local delay, check = string.match(text, '^(%S+) (%S+)$')
+  local delay, check, age = string.match(text, '^(%S+) (%S+) (%S+)$')
   local held = tonumber(check) >= 0
   local plan = {
     delay = delay,
     state = held and 'held' or tonumber(delay) > 0 and 'scheduled' or 'queued',
     due = string.format('%.0f', AT + (held and check or delay)),
+    accepted_at = AT - age,
   }
   plan.answer = 'new ' .. plan.state .. ' ' .. plan.due
   plans[text] = plan
@@ -41,14 +44,14 @@ local MAILED = { sent = true, bounced = true }
 local NOTHING = {}
 
 --[[ What is known of an event that was here before. `hash` is of the body that its id is taken by, if it is. ]]
-local function look_up(first)
-  local claim, latest, kept, d, l = unpack(redis.call('HMGET', MESSAGE .. first, 'c', 'g', 's', 'd', 'l'))
+local function look_up(first, accepted_at)
+  local claim, latest, kept, d, l, k = unpack(redis.call('HMGET', MESSAGE .. first, 'c', 'g', 's', 'd', 'l', 'k'))
   if not claim then return NOTHING end
-  if claim == '-' then return { rolled_back = true, kept = kept } end
+  if claim == '-' then return { rolled_back = true } end
   local state = kept
-  if latest then state, d, l = unpack(redis.call('HMGET', MESSAGE .. latest, 's', 'd', 'l')) end
+  if latest then state, d, l, k = unpack(redis.call('HMGET', MESSAGE .. latest, 's', 'd', 'l', 'k')) end
   local ends, hash = window_of(claim)
-  local taken = tonumber(ends) > AT or state and not MAILED[state]
+  local taken = tonumber(ends) > accepted_at or k or state and not MAILED[state]
   return { hash = taken and hash, id = latest or first, state = state, due = due_of(d, l), kept = kept }
 end
 
@@ -88,7 +91,7 @@ for n, first in ipairs(ids) do
   local tab = string.find(text, '\t', 52, true)
   local planned, hash = string.sub(text, 52, tab - 1), string.sub(text, tab + 2, tab + 23)
   local plan = plans[planned] or plan_of(planned)
-  local known = (some_known or written[first]) and look_up(first) or NOTHING
+  local known = (some_known or written[first]) and look_up(first, plan.accepted_at) or NOTHING
   if known.hash == hash then
     answer('duplicate ' .. (known.state or 'unknown') .. ' ' .. known.due, first, known.id)
   elseif known.hash then

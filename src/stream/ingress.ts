@@ -194,7 +194,7 @@ function plan(posted: Waiting, partition: number, options: IngressOptions): Plan
   const checkMs = held ? options.firstCheckMs : -1;
   const messageId = messageIdOf(event.id, partition);
   const digests = `${digestOf(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
-  const text = `${messageId}|${digests}\n${delayMs} ${checkMs}\t${rank}${bodyHash}${event.id}`;
+  const text = `${messageId}|${digests}\n${delayMs} ${checkMs} ${elapsedMs}\t${rank}${bodyHash}${event.id}`;
   return { posted, messageId, text, json };
 }
 

@@ -54,7 +54,7 @@ const NAMES = {
  *   l the timeline, a line each: at|state|attempt|reason · n attempts begun · b attempts begun at the last replay
  *   q entry id since it was QUEUED last · o "<entry id> <consumer>" of the attempt: its owner, while SENDING
  *   u an attempt ended in UNKNOWN · w times that the booking store was asked in vain
- *   h delay after the commit, ms (while HELD) · k rolled back while SENDING: retention, ms, of the cancelled message
+ *   h delay after the commit, ms (while HELD) · k rolled back while SENDING, or later: retention, ms
  *   x id of the dead-letter entry · r reason · f fingerprint · t dead since, epoch ms (while DEAD or held)
  */
 

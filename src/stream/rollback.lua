@@ -16,7 +16,11 @@ end
 local m = redis.call('HMGET', MESSAGE .. id, 's', 'l', 'x', 'f', 'u')
 local state, l = m[1], m[2]
 local word = m[5] and 'too_late' or 'cancelled'
-if state == 'sent' or state == 'bounced' then return { 'too_late', id, state } end
+if state == 'sent' or state == 'bounced' then
+  redis.call('HSET', MESSAGE .. id, 'k', ARGV[2])
+  expire(id, ARGV[2])
+  return { 'too_late', id, state }
+end
 if state == 'cancelled' then
   expire(id, ARGV[2])
   return { word, id, state }

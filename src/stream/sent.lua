@@ -6,11 +6,10 @@
 local result = {}
 for i = 3, #ARGV, 2 do
   local rank, entry, id, attempt = claim_of(ARGV[i])
-  local l, rolled_back = owned(id, ARGV[1], entry)
+  local l = owned(id, ARGV[1], entry)
   if l then
     remove(rank, entry)
     move(id, 'sending', 'sent', attempt, ARGV[i + 1], l)
-    if rolled_back then redis.call('HDEL', MESSAGE .. id, 'k') end
     expire(id, ARGV[2])
   end
   result[#result + 1] = l and 1 or 0

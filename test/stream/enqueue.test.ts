@@ -8,6 +8,7 @@ import { defer, sent } from "../../src/stream/settle.ts";
 import { promote, take } from "../../src/stream/take.ts";
 import { eventWith, eventWithOwn } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
+import { until } from "../support/until.ts";
 import { accepted, DAY_MS, endDedupWindow, onRedis, redisNow } from "./fixture.ts";
 
 const TAG = tagOf(0);
@@ -167,6 +168,17 @@ describe("the same event again", () => {
     expect([old?.priority, latest?.priority]).toEqual(["critical", "low"]);
     const another = await ingress.post(eventWith("evt_1", {}, "other@example.com"));
     expect(another).toEqual({ kind: "conflict", messageId: next.messageId });
+  });
+
+  test("counts at the time that it was accepted, however late it comes from the journal", async () => {
+    const ingress = on.ingress({ dedupTtlMs: 50 });
+    const acceptedAt = Date.now();
+    const first = accepted(await ingress.post(eventWith("evt_1")));
+    await mailOut();
+    await until("the window is over", () => Date.now() > acceptedAt + 200);
+    const late = await ingress.post(eventWith("evt_1"), acceptedAt);
+    expect(late).toEqual({ ...first, state: "sent", duplicate: true });
+    expect(accepted(await ingress.post(eventWith("evt_1"))).duplicate).toBeFalse();
   });
 
   test("after the dedup window makes no second mail while the first is owed", async () => {

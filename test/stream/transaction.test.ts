@@ -330,6 +330,15 @@ describe("a rollback that comes while the mail is being sent", () => {
     });
     expect(await stateOf(claim.messageId)).toBe("sent");
   });
+
+  test("no other attempt follows one that was sent, also when the event is posted again after its dedup window", async () => {
+    const claim = await postAndTake(on, "evt_1", "a");
+    await on.ingress().rollback("evt_1");
+    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await endDedupWindow(on, claim.messageId);
+    expect(await on.ingress().post(eventWith("evt_1"))).toMatchObject({ state: "sent", duplicate: true });
+    expect(await takeAll(on.redis, "a")).toEqual([]);
+  });
 });
 
 describe("a rollback is too late", () => {
@@ -338,7 +347,13 @@ describe("a rollback is too late", () => {
     await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
     expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "sent" });
     await endDedupWindow(on, messageIdOf("evt_1", 0));
-    expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "sent" });
+    expect(await on.ingress({ retentionMs: 7 * DAY_MS }).rollback("evt_1")).toMatchObject({
+      kind: "too_late",
+      state: "sent",
+    });
+    expect(await on.server.raw.pttl(key.message(TAG, claim.messageId))).toBeGreaterThan(6 * DAY_MS);
+    expect(await on.ingress().post(eventWith("evt_1"))).toMatchObject({ state: "sent", duplicate: true });
+    expect(await takeAll(on.redis, "a")).toEqual([]);
   });
 
   test("for a mail that may have left, and still no other attempt follows", async () => {
