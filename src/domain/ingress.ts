@@ -28,8 +28,11 @@ export type Posted =
   | { kind: "conflict"; messageId: string }
   /** Not accepted: the backlog is at its limit. */
   | { kind: "full"; limit: number }
-  /** Not accepted, as far as is known: posting the same event again is safe. */
-  | { kind: "unavailable"; reason: string };
+  /**
+   * Not accepted, as far as is known: posting the same event again is safe.
+   * `takesDecisions`: there is no memory for an event, but commits and rollbacks are taken.
+   */
+  | { kind: "unavailable"; reason: string; takesDecisions?: true };
 
 export type Committed =
   /** HELD until now, or committed before. */

@@ -1,7 +1,7 @@
 /*
  * Takes the journal over into the ingress that is back: one loop, while there is something to take over.
  *   - Each pass goes once through the journal, an event's own entries in order. What cannot go now keeps back its own
- *     event, a full backlog all posts of its partition, a partition that is away what is its own: the rest goes on, and
+ *     event, what finds no room all posts of its partition, a partition that is away what is its own: the rest goes on, and
  *     behind a post that finds no room may be the rollback that makes some.
  *   - What the ingress says to all of them is nobody's fault, and tried again for as long as it says so. Put aside is
  *     only what cannot be read, and what failed MAX_FAILURES times while others of its kind and partition got through.
@@ -51,7 +51,7 @@ interface Pass {
   keptBack: Set<string>;
   /** Partitions that are away, or answer with nothing but errors. */
   shut: Set<number>;
-  /** Partitions whose backlog has no room for a post; a rollback may make some. */
+  /** Partitions that have no room for a post; a rollback may make some. */
   full: Set<number>;
   /** By partition: errors since it took something. */
   errors: Map<number, number>;
@@ -173,7 +173,7 @@ export function createDrain(options: DrainOptions): Drain {
     if (answer === "failed") hasFailed(entry);
     else if (answer !== "away") failures.delete(entry.seq);
     if (answer === "away" || answer === "failed") return answer;
-    if (answer.kind === "full") return "full";
+    if (answer === "refused" || answer.kind === "full") return "full";
     if (answer.kind === "conflict" || answer.kind === "not_found") {
       log.warn({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
     }

@@ -59,9 +59,9 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     question: Pick<Entry, "kind" | "eventId">,
     put: () => Promise<T>,
   ): Promise<T | undefined> {
-    if (upstream.isAway(question.eventId) || journal.find(question.eventId).length > 0) return undefined;
+    if (upstream.isAway(question) || journal.find(question.eventId).length > 0) return undefined;
     const answer = await upstream.ask(question, put);
-    return answer === "away" || answer === "failed" ? undefined : answer;
+    return typeof answer === "string" ? undefined : answer;
   }
 
   async function journalPost(event: Event): Promise<Posted> {

@@ -9,12 +9,16 @@ import type { Entry } from "./journal.ts";
 type Question = Pick<Entry, "kind" | "eventId">;
 
 export interface Upstream {
-  /** Its answer; else "away", or "failed" with an error that may be this question's or everybody's. */
+  /**
+   * Its answer; else "away", "refused" (a post, of which it takes none now), or "failed" with an error that may be this
+   * question's or everybody's.
+   */
   ask<T extends Posted | Committed | RolledBack>(
     question: Question,
     put: () => Promise<T>,
-  ): Promise<Exclude<T, { kind: "unavailable" }> | "away" | "failed">;
-  isAway(eventId: string): boolean;
+  ): Promise<Exclude<T, { kind: "unavailable" }> | "away" | "refused" | "failed">;
+  /** For a question like this one. */
+  isAway(question: Question): boolean;
   /** The next one who wants something of this event's partition asks, and finds out. */
   presumeBack(eventId: string): void;
   /** How many questions of this kind the partition has taken so far. */
@@ -24,6 +28,8 @@ export interface Upstream {
 export function createUpstream(partitions: number, partitionOf: (eventId: string) => number, log: Logger): Upstream {
   const all = Array.from({ length: partitions }, () => ({
     away: false,
+    /** It takes commits and rollbacks, and no posts. */
+    refusesPosts: false,
     /** What the log says is wrong: once, until the next answer. */
     said: undefined as "away" | "failed" | undefined,
     taken: { post: 0, commit: 0, rollback: 0 },
@@ -38,14 +44,16 @@ export function createUpstream(partitions: number, partitionOf: (eventId: string
         const answer = await put();
         if (answer.kind !== "unavailable") {
           partition.away = false;
-          partition.said = undefined;
+          if (kind === "post") partition.refusesPosts = false;
+          if (!partition.refusesPosts) partition.said = undefined;
           if (answer.kind !== "full") partition.taken[kind] += 1;
           return answer as Exclude<T, { kind: "unavailable" }>;
         }
         if (partition.said !== "away") log.error({ reason: answer.reason }, "redis is away, events are journaled");
         partition.said = "away";
-        partition.away = true;
-        return "away";
+        partition.refusesPosts = "takesDecisions" in answer;
+        partition.away = !partition.refusesPosts;
+        return partition.away ? "away" : "refused";
       } catch (error) {
         if (partition.said !== "failed")
           log.error({ err: error, eventId, kind }, "redis failed, what it did not take is journaled");
@@ -53,9 +61,10 @@ export function createUpstream(partitions: number, partitionOf: (eventId: string
         return "failed";
       }
     },
-    isAway: (eventId) => of(eventId).away,
+    isAway: ({ kind, eventId }) => of(eventId).away || (kind === "post" && of(eventId).refusesPosts),
     presumeBack(eventId) {
       of(eventId).away = false;
+      of(eventId).refusesPosts = false;
     },
     taken: ({ kind, eventId }) => of(eventId).taken[kind],
   };

@@ -5,6 +5,9 @@ export class RedisAway extends Error {
   override name = "RedisAway";
 }
 
+/** Redis is full, as a RedisAway says it. What decides or ends a message is taken all the same: script.ts. */
+export const OUT_OF_MEMORY = /\bOOM\b/;
+
 /** Replies that start so are about the server's condition, not about the command. */
 const CONDITIONS =
   /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY |CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients)/;

@@ -10,7 +10,7 @@ import type { Durability, Ingress, Posted } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent, planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
-import { RedisAway } from "./fault.ts";
+import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
 import { digestOf, key, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
@@ -170,7 +170,8 @@ async function orUnavailable<T>(call: () => Promise<T>): Promise<T | { kind: "un
 }
 
 function refuse(batch: readonly Waiting[], reason: string): void {
-  for (const { resolve } of batch) resolve({ kind: "unavailable", reason });
+  const full = OUT_OF_MEMORY.test(reason) ? { takesDecisions: true as const } : {};
+  for (const { resolve } of batch) resolve({ kind: "unavailable", reason, ...full });
 }
 
 /** Without those that cannot be planned: their posts are rejected. */

@@ -14,6 +14,7 @@ import { eventWith, eventWithOwn } from "../support/event.ts";
 import { openIngress } from "../support/ingress.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { until } from "../support/until.ts";
 
 let server: TestRedis;
 let redis: Redis;
@@ -187,6 +188,25 @@ test("a commit that is repeated after the post that it came before is kept", asy
   await server.start();
   await drained();
   expect((await createMessages(redis, 1).byEvent("evt_1"))?.state).toBe("queued");
+});
+
+test("a Redis that is full takes commits and rollbacks at once, and the posts when there is room", async () => {
+  await fallback.post(eventWith("held", { hold: true }));
+  await fallback.post(eventWith("late"));
+  await server.raw.config("SET", "maxmemory", "1");
+  try {
+    expect(await fallback.post(eventWith("new"))).toMatchObject({ kind: "accepted", durability: "journaled" });
+    expect(await fallback.commit("held")).toMatchObject({ kind: "committed" });
+    expect(await fallback.rollback("late")).toMatchObject({ kind: "cancelled" });
+    // Behind its event, which waits.
+    expect(await fallback.rollback("new")).toMatchObject({ kind: "journaled" });
+    await journal.append({ kind: "rollback", eventId: "held", bodyHash: "", json: "", at: Date.now() });
+    await until("the drain has taken over what it can", () => journal.depth() === 2);
+  } finally {
+    await server.raw.config("SET", "maxmemory", "0");
+  }
+  await drained();
+  expect(await stateOf("new")).toBe("cancelled");
 });
 
 describe("taking over", () => {
