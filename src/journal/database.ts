@@ -17,14 +17,16 @@ export interface DatabaseFile {
  */
 export const BUSY_TIMEOUT = "PRAGMA busy_timeout = 250";
 
-const DAMAGED = /^SQLITE_(?:NOTADB|CORRUPT)/;
+export function isDamage(error: unknown): boolean {
+  return /^SQLITE_(?:NOTADB|CORRUPT)/.test(String((error as { code?: unknown }).code));
+}
 
 /** Throws what is no damage, a full disk say: the file is good, and must not be left for it. */
 export function openDatabase(file: DatabaseFile, log: Logger): Database {
   try {
     return open(file);
   } catch (error) {
-    if (!DAMAGED.test(String((error as { code?: unknown }).code))) {
+    if (!isDamage(error)) {
       throw new Error(`${file.name} ${file.path} cannot be opened: ${(error as Error).message}`, { cause: error });
     }
     const aside = `${file.path}.unreadable-${Date.now()}`;

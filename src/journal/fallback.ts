@@ -41,6 +41,7 @@ export interface FallbackIngress extends Ingress {
 }
 
 const NO_ROOM = "Redis is away, and the journal is full or cannot be written";
+const UNREADABLE = "the journal cannot be read, which may hold something of this event";
 
 export function createFallback(options: FallbackOptions): FallbackIngress {
   const { inner, journal, messageIdOf, log, now } = options;
@@ -100,17 +101,40 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     return { kind: "journaled", messageId: messageIdOf(eventId) } as const;
   }
 
+  let unreadable = false;
+  /** The other ingress's faults do not come here. */
+  async function readable<T>(answer: () => Promise<T>): Promise<T | { kind: "unavailable"; reason: string }> {
+    try {
+      const given = await answer();
+      unreadable = false;
+      return given;
+    } catch (error) {
+      if (!unreadable) log.error({ err: error }, "journal cannot be read, posts and decisions are refused");
+      unreadable = true;
+      return { kind: "unavailable", reason: UNREADABLE };
+    }
+  }
+
   if (journal.depth() > 0) drain.start();
 
   return {
-    post: async (event) =>
-      (await ask({ kind: "post", eventId: event.id }, () => inner.post(event))) ?? journalPost(event),
-    commit: async (eventId) =>
-      (await ask<Committed>({ kind: "commit", eventId }, () => inner.commit(eventId))) ??
-      journalDecision("commit", eventId),
-    rollback: async (eventId) =>
-      (await ask<RolledBack>({ kind: "rollback", eventId }, () => inner.rollback(eventId))) ??
-      journalDecision("rollback", eventId),
+    post: (event) =>
+      readable(
+        async () =>
+          (await ask({ kind: "post", eventId: event.id }, () => inner.post(event))) ?? (await journalPost(event)),
+      ),
+    commit: (eventId) =>
+      readable(
+        async () =>
+          (await ask<Committed>({ kind: "commit", eventId }, () => inner.commit(eventId))) ??
+          (await journalDecision("commit", eventId)),
+      ),
+    rollback: (eventId) =>
+      readable(
+        async () =>
+          (await ask<RolledBack>({ kind: "rollback", eventId }, () => inner.rollback(eventId))) ??
+          (await journalDecision("rollback", eventId)),
+      ),
     stop: () => drain.stop(),
   };
 }

@@ -2,11 +2,12 @@
  * What Redis could not take yet: posts, commits and rollbacks, on the local disk, in the order they came.
  * SQLite with synchronous FULL: an entry is on the disk before its promise resolves, and a torn last write is
  * cut off when the file is opened. What arrives in one turn of the event loop shares one transaction, so one
- * sync. A file that is damaged is kept beside, said in the log, and a new one begun; one that is deleted while it is
- * open is begun anew with all it held, before the next entry counts as written.
+ * sync. A file that is damaged, at the start or later, is kept beside, said in the log, and a new one begun; one that is
+ * deleted while it is open is begun anew with all it held, before the next entry counts as written.
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { isDamage } from "./database.ts";
 import { openTable } from "./table.ts";
 
 export interface Entry {
@@ -80,6 +81,20 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   let waiting: Waiting[] = [];
   /** The same, by event. */
   let waitingOf = new Map<string, Waiting[]>();
+  /** Entries that were read from the file that is open: another one may use their positions again. */
+  let read = new WeakSet<KeptEntry>();
+
+  function onTable<T>(use: () => T): T {
+    try {
+      return use();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      table.reopen();
+      read = new WeakSet();
+      ({ depth, rejected, bytes } = table.sums(ENTRY_OVERHEAD_BYTES));
+      return use();
+    }
+  }
 
   function flush(): void {
     const batch = waiting;
@@ -102,8 +117,10 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
   function write(entries: readonly Entry[]): boolean {
     if (entries.length === 0) return true;
     try {
-      table.keepInPlace();
-      table.add(entries);
+      onTable(() => {
+        table.keepInPlace();
+        table.add(entries);
+      });
     } catch (error) {
       if (!failed) log.error({ err: error }, "journal cannot be written"); // the disk is full, or gone
       failed = true;
@@ -130,20 +147,26 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
     },
     find(eventId) {
       const coming = (waitingOf.get(eventId) ?? []).map(({ entry }) => entry);
-      return depth === 0 ? coming : [...table.ofEvent(eventId), ...coming];
+      return depth === 0 ? coming : [...onTable(() => table.ofEvent(eventId)), ...coming];
     },
     written: (entry) =>
       waitingOf.get(entry.eventId)?.find((one) => one.entry === entry)?.written ?? Promise.resolve(true),
-    oldest: (limit, after = 0) => (depth === 0 ? [] : table.oldest(limit, after)),
+    oldest(limit, after = 0) {
+      const entries = depth === 0 ? [] : onTable(() => table.oldest(limit, after));
+      for (const entry of entries) read.add(entry);
+      return entries;
+    },
     remove(entries) {
-      table.remove(entries);
+      onTable(() => table.remove(entries.filter((entry) => read.has(entry))));
+      const removed = entries.filter((entry) => read.has(entry));
       full = false;
       failed = false;
-      depth -= entries.length;
-      bytes -= entries.reduce((sum, entry) => sum + sizeOf(entry), 0);
+      depth -= removed.length;
+      bytes -= removed.reduce((sum, entry) => sum + sizeOf(entry), 0);
     },
     reject(entry) {
-      table.reject(entry);
+      onTable(() => read.has(entry) && table.reject(entry));
+      if (!read.has(entry)) return;
       depth -= 1;
       rejected += 1;
     },
@@ -166,7 +189,7 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       bytes,
       full: isFull(),
       rejected,
-      oldestAt: depth === 0 ? undefined : table.oldest(1, 0)[0]?.at,
+      oldestAt: depth === 0 ? undefined : onTable(() => table.oldest(1, 0))[0]?.at,
     }),
     close() {
       try {

@@ -24,6 +24,8 @@ interface Sums {
 }
 
 interface Table {
+  /** As at a start: what is damaged is put aside, and a new file begun. */
+  reopen(): void;
   /** Before a write that is to count. Throws when the file is not where it was and cannot be begun anew. */
   keepInPlace(): void;
   add(entries: readonly Entry[]): void;
@@ -94,6 +96,11 @@ export function openTable(path: string, log: Logger): Table {
   }
 
   return {
+    reopen() {
+      const next = openAt(path, log);
+      close(open);
+      open = next;
+    },
     keepInPlace() {
       const now = placeOf(path);
       if (open.place.every((file, part) => file === now[part])) return;

@@ -209,6 +209,21 @@ test("a Redis that is full takes commits and rollbacks at once, and the posts wh
   expect(await stateOf("new")).toBe("cancelled");
 });
 
+test("a journal that cannot be read refuses what comes, and says so once", async () => {
+  const find = journal.find;
+  journal.find = () => {
+    throw Object.assign(new Error("disk I/O error"), { code: "SQLITE_IOERR_READ" });
+  };
+  const refused = { kind: "unavailable" as const, reason: expect.stringContaining("the journal cannot be read") };
+  expect(await fallback.post(eventWith("e1"))).toEqual(refused);
+  expect(await fallback.commit("e1")).toEqual(refused);
+  expect(await fallback.rollback("e1")).toEqual(refused);
+  journal.find = find;
+  expect(await fallback.post(eventWith("e1"))).toMatchObject({ kind: "accepted", durability: "fsynced" });
+  const said = lines.lines.filter(({ level }) => Number(level) >= 50).map(({ msg }) => msg);
+  expect(said).toEqual(["journal cannot be read, posts and decisions are refused"]);
+});
+
 describe("taking over", () => {
   test("what finds the backlog full keeps back its own event alone, not the rollback that makes room", async () => {
     await close();

@@ -1,10 +1,13 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
+  closeSync,
   copyFileSync,
   existsSync,
+  fstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -13,6 +16,7 @@ import {
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -307,6 +311,29 @@ describe("the journal", () => {
     journal.close();
     expect(lines.lines.map(({ msg }) => msg)).toContain("journal cannot be read, a new one is begun");
     expect(readdirSync(directory).some((name) => name.includes(".unreadable-"))).toBe(true);
+  });
+
+  test("keeps a file that is damaged while it is open, and goes on with a new one", async () => {
+    const lines = keepLines();
+    const journal = openJournal(directory, 100 * MIB, lines.log);
+    await Promise.all(Array.from({ length: 10_000 }, (_, n) => journal.append(post(`e${n}`, "x".repeat(500)))));
+    const held = journal.oldest(10);
+    for (const part of ["", "-wal"]) {
+      const file = openSync(journalFile(directory) + part, "r+");
+      for (let at = 8_192; at < fstatSync(file).size; at += 4_096)
+        writeSync(file, Buffer.alloc(2_048, 0xff), 0, 2_048, at);
+      closeSync(file);
+    }
+    for (let n = 0; n < 10_000; n += 100) expect(journal.find(`e${n}`).length).toBeLessThan(2);
+    expect(lines.lines.map(({ msg }) => msg)).toEqual(["journal cannot be read, a new one is begun"]);
+    expect(readdirSync(directory).some((name) => name.includes(".unreadable-"))).toBe(true);
+
+    expect(await journal.append(post("e1"))).toBe(true);
+    expect([journal.depth(), journal.hasRoom()]).toEqual([1, true]);
+    journal.remove(held); // their positions are another's now
+    expect(journal.oldest(9).map(({ eventId }) => eventId)).toEqual(["e1"]);
+    journal.close();
+    expect(idsAfterReopening()).toEqual(["e1"]);
   });
 
   test("keeps a file with one damaged page, whichever it is, and begins a new one", async () => {
