@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { Webhook } from "standardwebhooks";
 import { maskAddresses } from "./log.ts";
-import type { NewKind } from "./worker/worker.ts";
+import type { NewKind } from "./stream/newKinds.ts";
 
 export interface AlertSettings {
   url: string;

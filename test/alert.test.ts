@@ -89,6 +89,7 @@ describe("an alert", () => {
     for (const id of ["evt_1", "evt_2", "evt_3"]) {
       await service.post(eventWith(id));
       await service.line(({ msg, eventId }) => msg === "message dead" && eventId === id);
+      await until("its kind is told of", () => received.length > 0);
     }
     await until("both kinds are there", () => received.length === 2);
     expect(received.map(({ body }) => body.data["eventId"])).toEqual(["evt_1", "evt_3"]);

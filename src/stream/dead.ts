@@ -59,10 +59,8 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
 
   async function groups() {
     const counts = new Map<string, number>();
-    for (const tag of tags) {
-      for (const [name, count] of Object.entries(await redis.hgetall(key.deadGroups(tag)))) {
-        counts.set(name, (counts.get(name) ?? 0) + Number(count));
-      }
+    for (const group of await Promise.all(tags.map((tag) => redis.hgetall(key.deadGroups(tag))))) {
+      for (const [name, count] of Object.entries(group)) counts.set(name, (counts.get(name) ?? 0) + Number(count));
     }
     return [...counts].map(([fingerprint, count]) => ({ fingerprint, count })).sort((a, b) => b.count - a.count);
   }

@@ -31,6 +31,8 @@ const NAMES = {
   dead: ":dead",
   /** HASH fingerprint -> number of dead letters. */
   deadGroups: ":dead:groups",
+  /** HASH fingerprint -> when people were told of it, epoch ms; in the first partition, for all of them. */
+  deadTold: ":dead:told",
   /** STREAM of transitions, the latest FEED_LENGTH entries: field t, a line each: message id|state|attempt|reason. */
   feed: ":feed",
   /** HASH of counters that only grow: `in:<state>`, `out:<state>`. */
@@ -79,6 +81,7 @@ export const key = {
   message: (tag: string, messageId: string) => `${tag}${NAMES.message}${messageId}`,
   dead: (tag: string) => `${tag}${NAMES.dead}`,
   deadGroups: (tag: string) => `${tag}${NAMES.deadGroups}`,
+  deadTold: (tag: string) => `${tag}${NAMES.deadTold}`,
   feed: (tag: string) => `${tag}${NAMES.feed}`,
   counts: (tag: string) => `${tag}${NAMES.counts}`,
   paused: (tag: string) => `${tag}${NAMES.paused}`,
@@ -98,8 +101,8 @@ const CHUNK_LENGTH = 16_384;
 export const LUA_NAMES = `
 local TAG, GROUP = KEYS[1], '${GROUP}'
 local QUEUE = { ${PRIORITIES.map((name, rank) => `['${rank}'] = TAG .. '${NAMES.queue}${name}'`).join(", ")} }
-local DUE, DEAD, DEAD_GROUPS = TAG .. '${NAMES.due}', TAG .. '${NAMES.dead}', TAG .. '${NAMES.deadGroups}'
-local HELD = TAG .. '${NAMES.held}'
+local DUE, HELD, DEAD = TAG .. '${NAMES.due}', TAG .. '${NAMES.held}', TAG .. '${NAMES.dead}'
+local DEAD_GROUPS, DEAD_TOLD = TAG .. '${NAMES.deadGroups}', TAG .. '${NAMES.deadTold}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
 local FEED_LENGTH, FEED_TRIM, CHUNK_LENGTH = ${FEED_LENGTH}, ${FEED_TRIM}, ${CHUNK_LENGTH}

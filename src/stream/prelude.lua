@@ -130,11 +130,11 @@ local function end_rolled_back(id, outcome, attempt, reason, l, retention, ...)
   cancel(id, outcome, 'rolled back while it was being sent', l, retention)
 end
 
---[[ Fields and list entry of a dead letter or a held UNKNOWN. Returns how many share its fingerprint now. ]]
+--[[ Fields and list entry of a dead letter or a held UNKNOWN. ]]
 local function lay_out(id, reason, fingerprint)
   local entry = redis.call('XADD', DEAD, '*', 'm', id, 'f', fingerprint)
   redis.call('HSET', MESSAGE .. id, 'x', entry, 'r', reason, 'f', fingerprint, 't', AT_TEXT)
-  return redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
+  redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
 end
 
 --[[ The message of an event, the latest one; `first` is the id that the event gives. Nil when there is none; second:

@@ -54,12 +54,8 @@ export function linesOf(reply: unknown): string[] {
   return reply === "" ? [] : (reply as string).split("\n");
 }
 
-export function numbersOf(reply: unknown): number[] {
-  return reply === "" ? [] : (reply as string).split(" ").map(Number);
-}
-
 export function booleansOf(reply: unknown): boolean[] {
-  return numbersOf(reply).map((one) => one === 1);
+  return reply === "" ? [] : (reply as string).split(" ").map((one) => one === "1");
 }
 
 /**

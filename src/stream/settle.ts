@@ -10,7 +10,7 @@ import { key } from "./keys.ts";
 import loseSource from "./lose.lua" with { type: "text" };
 import postponeSource from "./postpone.lua" with { type: "text" };
 import releaseSource from "./release.lua" with { type: "text" };
-import { booleansOf, numbersOf, script } from "./script.ts";
+import { booleansOf, script } from "./script.ts";
 import sentSource from "./sent.lua" with { type: "text" };
 import { type Claim, claimText } from "./take.ts";
 
@@ -49,23 +49,19 @@ export async function defer(
   return booleansOf(await deferScript(redis, tag, [consumer, ...args]));
 }
 
-/**
- * @returns for each claim the number of dead letters with its fingerprint, 1 for the first of its kind; 0: not ours;
- *   -1: rolled back meanwhile, so cancelled
- */
 export async function bury(
   redis: Redis,
   tag: string,
   consumer: string,
   items: readonly (Claim & { how?: "untried" | "unknown"; reason: string })[],
-): Promise<number[]> {
+): Promise<Settled> {
   const args = items.flatMap((item) => [
     claimText(item),
     fingerprint(item.reason),
     oneLine(item.reason),
     item.how ?? "tried",
   ]);
-  return numbersOf(await buryScript(redis, tag, [consumer, ...args]));
+  return booleansOf(await buryScript(redis, tag, [consumer, ...args]));
 }
 
 /** `resendDelayMs` undefined holds the message for a person. */
@@ -155,11 +151,6 @@ export async function haveEndedIn(
 ): Promise<boolean[]> {
   const rows = await Promise.all(items.map(({ messageId }) => redis.hmget(key.message(tag, messageId), "s", "n")));
   return items.map(({ attempt }, i) => rows[i]?.[0] === state && Number(rows[i]?.[1]) === attempt);
-}
-
-/** How many dead letters share the fingerprint of this reason now. */
-export async function countAlike(redis: Redis, tag: string, reason: string): Promise<number> {
-  return Number(await redis.hget(key.deadGroups(tag), fingerprint(reason)));
 }
 
 /** The timeline is kept one line a transition. */

@@ -10,6 +10,7 @@ import {
   sweep,
   trimFeed,
 } from "../stream/lease.ts";
+import { type NewKind, tellNewKinds } from "../stream/newKinds.ts";
 import { promote, type Taken } from "../stream/take.ts";
 import { forEach, type Loop, MAX_DELAY_MS, startLoop } from "./loop.ts";
 
@@ -22,6 +23,9 @@ const PROMOTE_POLL_MS = 100;
  * lease below 400 ms, a stall that is shorter than this but too long for the lease goes unnoticed.
  */
 const LEAST_SLACK_MS = 100;
+
+/** The worker's own dead letters wake the alerter. This is for those that a lost worker, or a strange entry, leaves. */
+const ALERT_POLL_MS = 2_000;
 
 const JANITOR_INTERVAL_MS = 10_000;
 /** In each interval, beside those that were forgotten. Of 300 messages each: a million are looked through in an hour. */
@@ -117,6 +121,22 @@ export function logReclaimed(reclaimed: readonly Reclaimed[], log: Logger): void
       log.error({ owner, entryId }, "entry of a lost worker was deleted, its message stays SENDING");
     else log.warn({ ...message, owner, fate }, "message reclaimed from a lost worker");
   }
+}
+
+/** Says of each kind of dead letters, and of held UNKNOWNs, that it is there: once. */
+export function startAlerter(
+  redis: Redis,
+  partitions: number,
+  log: Logger,
+  alert: ((kind: NewKind) => void) | undefined,
+): Loop {
+  return startLoop("alerter", log, async () => {
+    await tellNewKinds(redis, partitions, (kind) => {
+      log.error(kind, "dead letter of a new kind");
+      alert?.(kind);
+    });
+    return ALERT_POLL_MS;
+  });
 }
 
 /** Keeps the feed small, forgets consumers that are long gone, and what was posted and has expired. */

@@ -7,17 +7,7 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Outbox } from "../journal/outbox.ts";
 import { RedisAway } from "../stream/fault.ts";
-import {
-  bury,
-  cancel,
-  countAlike,
-  defer,
-  haveEndedIn,
-  lose,
-  postpone,
-  release,
-  sentOrAttested,
-} from "../stream/settle.ts";
+import { bury, cancel, defer, haveEndedIn, lose, postpone, release, sentOrAttested } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
 import type { Settlement } from "./attempt.ts";
 
@@ -45,8 +35,6 @@ export interface SettlerOptions {
   retentionMs: number;
   outbox: Outbox;
   log: Logger;
-  /** The first dead letter with its fingerprint. */
-  onFirstOfItsKind: (taken: Taken, reason: string) => void;
 }
 
 export function createSettler(options: SettlerOptions): Settler {
@@ -139,13 +127,8 @@ async function call(batch: Batch, options: SettlerOptions): Promise<boolean[]> {
       return cancel(redis, batch.tag, consumer, retentionMs, batch.items);
     case "released":
       return release(redis, batch.tag, consumer, batch.items);
-    case "dead": {
-      const alike = await bury(redis, batch.tag, consumer, batch.items);
-      batch.items.forEach((letter, i) => {
-        if (alike[i] === 1) options.onFirstOfItsKind(letter, letter.reason);
-      });
-      return alike.map((count) => count !== 0);
-    }
+    case "dead":
+      return bury(redis, batch.tag, consumer, batch.items);
   }
 }
 
@@ -157,13 +140,6 @@ async function confirm(batch: Batch, written: boolean[], options: SettlerOptions
   const { kind, tag, items } = batch;
   if (!written.includes(false) || !(kind === "sent" || kind === "deferred" || kind === "unknown" || kind === "dead"))
     return written;
-  const { redis } = options;
-  const before = await haveEndedIn(redis, tag, kind, items);
-  if (kind === "dead") {
-    for (const [i, letter] of items.entries()) {
-      if (written[i] || !before[i]) continue;
-      if ((await countAlike(redis, tag, letter.reason)) === 1) options.onFirstOfItsKind(letter, letter.reason);
-    }
-  }
+  const before = await haveEndedIn(options.redis, tag, kind, items);
   return written.map((one, i) => one || (before[i] ?? false));
 }

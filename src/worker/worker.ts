@@ -10,12 +10,13 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
-import { fingerprint, type RetryPolicy } from "../domain/outcome.ts";
+import type { RetryPolicy } from "../domain/outcome.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
 import { RedisAway } from "../stream/fault.ts";
 import { tagsOf } from "../stream/keys.ts";
 import { reclaim } from "../stream/lease.ts";
+import type { NewKind } from "../stream/newKinds.ts";
 import { eventOf } from "../stream/record.ts";
 import { sentOrAttested } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
@@ -23,7 +24,7 @@ import { wasRolledBack } from "../stream/transaction.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
 import { createCircuit } from "./circuit.ts";
-import { logReclaimed, startHeart, startJanitor, startPromoter, startReclaimer } from "./keepers.ts";
+import { logReclaimed, startAlerter, startHeart, startJanitor, startPromoter, startReclaimer } from "./keepers.ts";
 import { createDealer } from "./priorities.ts";
 import { createSettler } from "./settler.ts";
 import { type Slot, startTaker } from "./taker.ts";
@@ -50,19 +51,10 @@ export interface WorkerOptions {
   outbox: Outbox;
   /** A rollback that Redis has not been told yet. */
   isRolledBack: (eventId: string) => boolean;
-  /** Told of the first dead letter with its fingerprint. */
+  /** Told of each kind of dead letters once. */
   alert?: ((kind: NewKind) => void) | undefined;
   log: Logger;
   random: () => number;
-}
-
-export interface NewKind {
-  messageId: string;
-  /** Undefined when the stored event cannot be read. */
-  eventId: string | undefined;
-  fingerprint: string;
-  /** The relay's reply, or what took its place. */
-  reason: string;
 }
 
 export interface Worker {
@@ -91,12 +83,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     retentionMs: options.retentionMs,
     outbox: options.outbox,
     log,
-    onFirstOfItsKind({ messageId, json }, reason) {
-      const kind = { messageId, eventId: eventOf(json)?.id, fingerprint: fingerprint(reason), reason };
-      log.error(kind, "dead letter of a new kind");
-      options.alert?.(kind);
-    },
   });
+  const alerter = startAlerter(redis, options.partitions, log, options.alert);
 
   const stopping = new AbortController();
   const deps = {
@@ -113,6 +101,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
       settler.settle(taken, settlement, (written) => {
         slot.settled();
+        if (settlement.kind === "dead") alerter.wake();
         logSettled(log, event?.id, taken, settlement, durationMs, written);
       });
       slot.ended(); // after it: the take that this allows goes out behind the settlement
@@ -145,6 +134,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     startReclaimer(redis, tags, consumer, options.leaseMs, policy, log),
     startChecker({ ...options, tags }),
     startJanitor(redis, tags, log),
+    alerter,
   ];
 
   return {

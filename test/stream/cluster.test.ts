@@ -75,7 +75,7 @@ describe("a cluster", () => {
       await until("its messages are due", async () => (await promote(redis, tag, 100)).messages.length === 0);
       for (let claims = await takeAll(redis, "a", tag); claims.length > 0; claims = await takeAll(redis, "a", tag)) {
         const [first, ...rest] = claims as [Taken, ...Taken[]];
-        expect(await bury(redis, tag, "a", [{ ...first, reason: "550 no" }])).not.toEqual([0]);
+        expect(await bury(redis, tag, "a", [{ ...first, reason: "550 no" }])).toEqual([true]);
         const written = await sent(
           redis,
           tag,

@@ -164,7 +164,7 @@ describe("a Redis without memory", () => {
     expect(await heartbeat(on.redis, TAG, "a", taken)).toEqual(taken.map(() => true));
     expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...a, reply: "250 ok" }])).toEqual([true]);
     expect(await defer(on.redis, TAG, "a", [{ ...b, delayMs: 1, reason }])).toEqual([true]);
-    expect(await bury(on.redis, TAG, "a", [{ ...c, reason }])).toEqual([1]);
+    expect(await bury(on.redis, TAG, "a", [{ ...c, reason }])).toEqual([true]);
     expect(await lose(on.redis, TAG, "a", [{ ...d, resendDelayMs: 1, reason }])).toEqual([true]);
     expect(await lose(on.redis, TAG, "a", [{ ...e, resendDelayMs: undefined, reason }])).toEqual([true]);
     expect(await release(on.redis, TAG, "a", [{ ...f, reason }])).toEqual([true]);
@@ -265,7 +265,7 @@ describe("scripts that Redis has forgotten", () => {
     await raw.script("FLUSH");
     expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }])).toEqual([true]);
     await raw.script("FLUSH");
-    expect(await bury(on.redis, TAG, "a", [{ ...other, reason: "550 no" }])).toEqual([1]);
+    expect(await bury(on.redis, TAG, "a", [{ ...other, reason: "550 no" }])).toEqual([true]);
     await raw.script("FLUSH");
     expect(await createDeadLetters(on.redis, 1, DAY_MS).replay(other.messageId, {})).toBe("replayed");
   });

@@ -186,14 +186,12 @@ describe("deferred", () => {
 });
 
 describe("buried", () => {
-  test("is counted with those of its kind: 1 is the first, whose alert is due", async () => {
+  test("is counted with those of its kind", async () => {
     const reasons = ["550 5.1.1 <an@x.y> unknown", "550 5.1.1 <binh@x.y> unknown", "552 5.2.2 full"];
-    const alike: (number | undefined)[] = [];
     for (const [i, why] of reasons.entries()) {
       const claim = await postAndTake(on, `evt_${i}`, "a");
-      alike.push((await bury(on.redis, TAG, "a", [{ ...claim, reason: why }]))[0]);
+      expect(await bury(on.redis, TAG, "a", [{ ...claim, reason: why }])).toEqual([true]);
     }
-    expect(alike).toEqual([1, 2, 1]);
     const groups = await createDeadLetters(on.redis, 1, DAY_MS).groups();
     expect(groups.map(({ count }) => count)).toEqual([2, 1]);
   });
