@@ -51,7 +51,7 @@ export function createMailer({
     retryMs,
   });
 
-  async function send(mail: Mail): Promise<Delivery> {
+  async function send(mail: Mail, isWanted?: () => boolean): Promise<Delivery> {
     let raw: Buffer;
     try {
       raw = compose(mail, sender, new Date());
@@ -62,8 +62,13 @@ export function createMailer({
     let loan: Loan | undefined;
     let attempt: Attempt;
     try {
+      const askedAt = performance.now();
       loan = await pool.take();
       if (loan === undefined) return STOPPED;
+      if (performance.now() - askedAt > SHORT_WAIT_MS && isWanted?.() === false) {
+        void pool.giveBack(loan.session, true);
+        return { kind: "withheld" };
+      }
       attempt = await loan.session.deliver(sender.address, mail.to.address, raw);
       while (!loan.fresh && wasUnfit(attempt)) {
         loan = await pool.replace(loan.session);
@@ -99,6 +104,9 @@ export function createMailer({
     },
   };
 }
+
+/** What the caller knew just before the wait still holds. */
+const SHORT_WAIT_MS = 20;
 
 const STOPPED: Delivery = { kind: "relay_fault", reason: "the worker stops" };
 

@@ -57,7 +57,12 @@ export async function attempt(taken: Taken, event: Event | undefined, deps: Atte
   } catch (error) {
     return { kind: "dead", how: "untried", reason: `the mail cannot be rendered: ${messageOf(error)}` };
   }
-  return settlementOf(await deps.mailer.send(mail), taken, deps);
+  let late: Settlement | undefined;
+  const delivery = await deps.mailer.send(mail, () => {
+    late = askJournal(event, deps);
+    return late === undefined;
+  });
+  return late ?? settlementOf(delivery, taken, deps);
 }
 
 function settlementOf(delivery: Delivery, taken: Taken, deps: AttemptDeps): Settlement {
@@ -69,6 +74,8 @@ function settlementOf(delivery: Delivery, taken: Taken, deps: AttemptDeps): Sett
     case "failed":
       deps.circuit.answered(taken.messageId);
       return decide(nth, delivery.failure, deps.policy, deps.random());
+    case "withheld":
+      return { kind: "released", reason: "it was not wanted any more" };
     case "relay_fault":
       if (delivery.suspect && deps.circuit.blames(taken.messageId))
         return decide(nth, { kind: "transient", reason: delivery.reason }, deps.policy, deps.random());

@@ -9,6 +9,7 @@ import { key, tagOf } from "../../src/stream/keys.ts";
 import { take } from "../../src/stream/take.ts";
 import { rollback } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
+import { until } from "../support/until.ts";
 import { startWire } from "../support/wire.ts";
 import { onPipeline } from "./fixture.ts";
 
@@ -132,6 +133,26 @@ describe("a message", () => {
     }
     expect(relay.received).toHaveLength(0);
   });
+});
+
+test("a rollback that waits in the journal wins over a mail that waits for a connection", async () => {
+  const relay = await on.relayWith({ dot: ["keep, hang"] });
+  const mailer = createMailer({ smtpUrl: relay.url, from: FROM, maxConnections: 1 });
+  const rolledBack = new Set<string>();
+  await on.pipeline.startWorker(relay.url, { mailer, isRolledBack: (eventId) => rolledBack.has(eventId) });
+  const first = await on.pipeline.post(eventWith("evt_1"));
+  await relay.until(({ silent }) => silent === 1);
+  const second = await on.pipeline.post(eventWith("evt_2"));
+  await on.pipeline.entered(second, "sending");
+  const sendingSince = performance.now();
+  await until("it has waited", () => performance.now() - sendingSince > 100);
+  rolledBack.add("evt_2");
+  relay.closeConnections("250 2.0.0 queued");
+  await Promise.all([on.pipeline.entered(first, "sent"), on.pipeline.entered(second, "cancelled")]);
+  expect(await on.statesOf(second)).toEqual(["queued", "sending", "cancelled"]);
+  const third = await on.pipeline.post(eventWith("evt_3"));
+  await on.pipeline.entered(third, "sent");
+  expect(relay.received).toHaveLength(2);
 });
 
 test("an entry that names no message is laid out as a dead letter, and people are told of it", async () => {
