@@ -129,7 +129,7 @@ export const EVENT_TYPES: ReadonlyMap<string, EventType> = new Map<string, Event
 ]);
 
 /** One bad field, with all that is wrong with it. `pointer` is its JSON Pointer (RFC 6901), "" being the whole body. */
-interface FieldProblem {
+export interface FieldProblem {
   pointer: string;
   detail: string;
 }

@@ -1,3 +1,5 @@
+import type { Event } from "./event.ts";
+
 /*
  * The life of a message. Each arrow has one name, one Lua script, one function, one log line and one line in the
  * message's timeline; the script's name stands on the arrow.
@@ -71,6 +73,8 @@ export interface Message {
   priority: Priority;
   bookingId: string;
   recipient: string;
+  /** As it was accepted, or edited; undefined when it cannot be read. */
+  event: Event | undefined;
   /** Epoch ms of the next attempt; of the last one once none is owed. */
   dueAt: number;
   /** Attempts begun so far. */

@@ -2,12 +2,14 @@
 import type { Hono } from "hono";
 import { z } from "zod";
 import { address } from "../domain/event.ts";
+import type { Message } from "../domain/lifecycle.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
 import { type Auth, requireAdmin } from "./auth.ts";
+import { isTooDeep, MAX_DEPTH, MAX_ERRORS } from "./events.ts";
 import { cursorParameter, limitParameter, noQuery, readInput, readQuery, textParameter } from "./input.ts";
 import { idOf, replyOf } from "./messages.ts";
 import { problem, refuse } from "./problem.ts";
-import type { BulkReply } from "./schemas.ts";
+import type { BulkReply, LetterReply } from "./schemas.ts";
 
 const PAGE = 200;
 
@@ -19,7 +21,14 @@ export const deadQuery = z.strictObject({
   cursor: cursorParameter,
 });
 
-export const editInput = z.strictObject({ recipient: address.exactOptional() });
+export const editInput = z.strictObject({
+  recipient: address.exactOptional(),
+  data: z
+    .record(z.string(), z.unknown())
+    .refine((data) => !isTooDeep(data), `is nested more than ${MAX_DEPTH} levels deep`)
+    .exactOptional()
+    .meta({ description: "In the place of the event's `data`, whole." }),
+});
 
 export const bulkInput = z
   .strictObject({
@@ -41,7 +50,7 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     const query = readQuery(c, deadQuery);
     if (!query.ok) return refuse(query.problem);
     const [page, groups] = await Promise.all([dead.list(query.value), dead.groups()]);
-    return Response.json({ ...page, items: page.items.map(replyOf), groups });
+    return Response.json({ ...page, items: page.items.map(letterOf), groups });
   });
 
   app.post("/v1/dead/replay", admin, noQuery, async (c) => {
@@ -59,6 +68,11 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     if (!edit.ok) return refuse(edit.problem);
     const id = idOf(c, "id");
     const result = id === undefined ? "not_found" : await dead.replay(id, edit.value);
+    if (typeof result === "object") {
+      return refuse(
+        problem("invalid-event", "The event as edited is not valid.", result.problems.slice(0, MAX_ERRORS)),
+      );
+    }
     if (result !== "replayed") return missed(result);
     return Response.json({ id, result }, { status: 202 });
   });
@@ -68,6 +82,10 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     const result = id === undefined ? "not_found" : await dead.drop(id);
     return result === "dropped" ? new Response(null, { status: 204 }) : missed(result);
   });
+}
+
+function letterOf(message: Message): LetterReply {
+  return { ...replyOf(message), ...(message.event && { event: message.event }) };
 }
 
 /** Collected before the first replay, which changes the list that is paged through. */

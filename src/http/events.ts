@@ -10,10 +10,10 @@ import type { AcceptedReply } from "./schemas.ts";
 export const MAX_EVENT_BYTES = 65_536;
 
 /** The checks, the scripts and the templates recurse: what they get is shallow. */
-const MAX_DEPTH = 32;
+export const MAX_DEPTH = 32;
 
 /** A body of 64 KiB has room for thousands of wrong fields; the answer has not. */
-const MAX_ERRORS = 50;
+export const MAX_ERRORS = 50;
 
 export type Taken = { ok: true; reply: AcceptedReply } | { ok: false; problem: Problem };
 
@@ -75,7 +75,7 @@ export async function take(input: unknown, ingress: Ingress): Promise<Taken> {
   return { ok: true, reply: replyOf(event.id, posted) };
 }
 
-function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
+export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
   if (typeof value !== "object" || value === null) return false;
   return levels === 0 || Object.values(value).some((inner) => isTooDeep(inner, levels - 1));
 }

@@ -109,8 +109,17 @@ export const messageReply = z
 
 export const messagesReply = z.object({ items: z.array(messageReply), cursor });
 
+const letterReply = messageReply
+  .extend({
+    event: z
+      .record(z.string(), z.unknown())
+      .optional()
+      .meta({ description: "As it was accepted, or edited; missing when what is stored cannot be read." }),
+  })
+  .meta({ id: "DeadLetter" });
+
 export const deadReply = z.object({
-  items: z.array(messageReply),
+  items: z.array(letterReply),
   groups: z.array(z.object({ fingerprint: z.string(), count: z.int() })),
   cursor,
 });
@@ -144,5 +153,6 @@ export type AcceptedReply = z.infer<typeof acceptedReply>;
 export type CommitReply = z.infer<typeof commitReply>;
 export type RollbackReply = z.infer<typeof rollbackReply>;
 export type MessageReply = z.infer<typeof messageReply>;
+export type LetterReply = z.infer<typeof letterReply>;
 export type BulkReply = z.infer<typeof bulkReply>;
 export type TransitionData = z.infer<typeof transitionData>;

@@ -1,6 +1,7 @@
 /* Dead letters: listed, replayed and dropped by people. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { type Event, type FieldProblem, parseEvent } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
 import dropSource from "./drop.lua" with { type: "text" };
 import { digestOf, key, tagsOf } from "./keys.ts";
@@ -8,7 +9,7 @@ import { tagsOfMessage } from "./messageId.ts";
 import { eventOf, reading, readMessages } from "./record.ts";
 import replaySource from "./replay.lua" with { type: "text" };
 import { script } from "./script.ts";
-import { BadCursor, type DeadLetters, type DeadQuery, type Edit, type Page } from "./store.ts";
+import { BadCursor, type DeadLetters, type DeadQuery, type Edit, type Page, type Replayed } from "./store.ts";
 
 const replayScript = script("replay", replaySource);
 const dropScript = script("drop", dropSource, " flags=allow-oom");
@@ -38,10 +39,12 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
     return partition < partitions ? { items, cursor: `${partition}:${position}` } : { items };
   }
 
-  async function replay(messageId: string, edit: Edit) {
+  async function replay(messageId: string, edit: Edit): Promise<Replayed> {
     for (const tag of tagsOfMessage(messageId, partitions)) {
-      const { json, digest } = await edited(redis, tag, messageId, edit);
-      const [result, eventId] = (await replayScript(redis, tag, [messageId, json, digest])) as string[];
+      const change = await edited(redis, tag, messageId, edit);
+      if ("problems" in change) return change;
+      const { json, digests } = change;
+      const [result, eventId] = (await replayScript(redis, tag, [messageId, json, digests])) as string[];
       if (result === "replayed") log?.info({ eventId, messageId, edited: json !== "" }, "message replayed");
       if (result !== "not_found") return result as "replayed" | "not_dead";
     }
@@ -73,15 +76,27 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
   };
 }
 
+type Change = { json: string; digests: string } | { problems: readonly FieldProblem[] };
+
+const NO_CHANGE = { json: "", digests: "" };
+
 /** A dead message changes only by replay or drop, and the script checks again that it is dead. */
-async function edited(redis: Redis, tag: string, messageId: string, { recipient }: Edit) {
-  if (recipient === undefined) return { json: "", digest: "" };
-  const event = eventOf((await redis.hget(key.message(tag, messageId), "e")) ?? "");
-  if (event === undefined) return { json: "", digest: "" };
-  const before = digestOf(event.data.customer.email);
-  event.data.customer.email = recipient;
+async function edited(redis: Redis, tag: string, messageId: string, { recipient, data }: Edit): Promise<Change> {
+  if (recipient === undefined && data === undefined) return NO_CHANGE;
+  const kept = await redis.hget(key.message(tag, messageId), "e");
+  if (kept === null) return NO_CHANGE;
+  const before = eventOf(kept);
+  if (before === undefined)
+    return { problems: [{ pointer: "", detail: "the stored event cannot be read, nor edited" }] };
+  const parsed = parseEvent({ ...before, data: data ?? before.data });
+  if (!parsed.ok) return { problems: parsed.problems };
+  const { event } = parsed;
+  if (recipient !== undefined) event.data.customer.email = recipient;
   // Under the same digest it is listed already.
-  return { json: JSON.stringify(event), digest: before === digestOf(recipient) ? "" : digestOf(recipient) };
+  const changed = (of: (event: Event) => string) => (of(before) === of(event) ? "" : of(event));
+  const booking = changed(({ data }) => digestOf(data.booking.id));
+  const customer = changed(({ data }) => digestOf(data.customer.email));
+  return { json: JSON.stringify(event), digests: booking + customer === "" ? "" : `${booking}|${customer}` };
 }
 
 function decodeCursor(cursor: string | undefined, partitions: number): [number, string] {

@@ -42,6 +42,7 @@ function messageOf(id: string, row: (string | null)[]): Message | undefined {
     priority: PRIORITIES[Number(claim?.[0])] ?? "default",
     bookingId: event?.data.booking.id ?? "",
     recipient: event?.data.customer.email ?? "",
+    event,
     dueAt: dueOf(due, timeline),
     attempt: Number(attempt),
     timeline: (timeline ?? "").split("\n").slice(0, -1).map(lineOf),

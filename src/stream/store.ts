@@ -1,4 +1,5 @@
 /* What the rest of the program may ask of Redis, apart from posting (domain/ingress.ts) and the worker's loops. */
+import type { FieldProblem } from "../domain/event.ts";
 import type { Message, Priority, State } from "../domain/lifecycle.ts";
 
 export interface Page {
@@ -26,7 +27,12 @@ export interface Messages {
 /** Corrections made while a dead letter is replayed. */
 export interface Edit {
   recipient?: string;
+  /** In the place of the event's. */
+  data?: Record<string, unknown>;
 }
+
+/** `not_found`: no such message; `not_dead`: its state is another; `problems`: the event as edited is none. */
+export type Replayed = "replayed" | "not_found" | "not_dead" | { problems: readonly FieldProblem[] };
 
 export interface DeadQuery {
   fingerprint?: string;
@@ -43,8 +49,8 @@ export interface DeadLetters {
   list(query: DeadQuery): Promise<Page>;
   /** The largest first. */
   groups(): Promise<DeadGroup[]>;
-  /** DEAD or held UNKNOWN -> QUEUED. `not_found`: no such message; `not_dead`: its state is another. */
-  replay(messageId: string, edit: Edit): Promise<"replayed" | "not_found" | "not_dead">;
+  /** DEAD or held UNKNOWN -> QUEUED. */
+  replay(messageId: string, edit: Edit): Promise<Replayed>;
   /** DEAD or held UNKNOWN -> CANCELLED, kept for the retention. */
   drop(messageId: string): Promise<"dropped" | "not_found" | "not_dead">;
 }

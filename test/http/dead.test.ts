@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { asAdmin, deadMessage, harness, message, post, problemOf } from "./support.ts";
+import { asAdmin, deadMessage, event, harness, message, post, problemOf } from "./support.ts";
 
 function withDead(...fingerprints: string[]) {
   const h = harness();
@@ -73,6 +73,9 @@ describe("one dead letter", () => {
     [{ recipient: "" }, "/recipient"],
     [{ recipient: 1 }, "/recipient"],
     [{ to: "an@example.com" }, "/to"],
+    [{ data: [] }, "/data"],
+    [{ data: "x" }, "/data"],
+    [{ data: JSON.parse(`${'{"a":'.repeat(40)}1${"}".repeat(40)}`) }, "/data"],
     [[], ""],
     ["null", ""],
   ])("is not replayed with %j", async (edit, pointer) => {
@@ -81,6 +84,26 @@ describe("one dead letter", () => {
     expect(response.status).toBe(400);
     expect((await problemOf(response)).errors?.map((error) => error.pointer)).toEqual([pointer]);
     expect(h.replays).toEqual([]);
+  });
+
+  test("is shown with its event, and replayed with other data", async () => {
+    const h = withDead("aa");
+    const { items } = (await (await h.app.request("/v1/dead", { headers: asAdmin })).json()) as { items: object[] };
+    expect(items).toEqual([expect.objectContaining({ id: "msg_0", event: event() })]);
+    const { data } = event((it) => {
+      it.data.booking.title = "Mended";
+    });
+    expect((await admin(h, "/v1/dead/msg_0/replay", { data })).status).toBe(202);
+    expect(h.replays).toEqual([["msg_0", { data }]]);
+  });
+
+  test("whose event as edited is none is 400, with a pointer to each bad field", async () => {
+    const h = withDead("aa");
+    const problems = [{ pointer: "/data/booking/id", detail: "is missing" }];
+    h.deps.dead.replay = async () => ({ problems });
+    const response = await admin(h, "/v1/dead/msg_0/replay", { data: {} });
+    expect(response.status).toBe(400);
+    expect(await problemOf(response)).toMatchObject({ type: "urn:postpaid:problem:invalid-event", errors: problems });
   });
 
   test("is dropped for good", async () => {

@@ -37,6 +37,7 @@ export function message(fields: Partial<Message> = {}): Message {
     priority: "critical",
     bookingId: "BK-1042",
     recipient: "an@example.com",
+    event: event(),
     dueAt: NOW + 10_000,
     attempt: 2,
     timeline: [

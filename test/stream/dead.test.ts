@@ -192,6 +192,33 @@ describe("a replay", () => {
     expect((await createMessages(on.redis, 1).byId(id))?.timeline.at(-2)?.reason).toBe("replayed, edited");
   });
 
+  test("may replace the event's data, which is checked as a post is, and found by what it says now", async () => {
+    const id = await die("evt_1");
+    const { data } = eventWith("evt_1", {}, "right@example.com");
+    const wrong = { ...data, payment: { ...data.payment, currency: "dong" } };
+    expect(await dead().replay(id, { data: wrong })).toEqual({
+      problems: [{ pointer: "/data/payment/currency", detail: expect.stringContaining("dong") }],
+    });
+    const mended = { ...data, booking: { ...data.booking, id: "BK-mended", title: "Mended" } };
+    expect(await dead().replay(id, { data: mended, recipient: "other@example.com" })).toBe("replayed");
+    const [taken] = await takeAll(on.redis, "a");
+    const customer = { ...data.customer, email: "other@example.com" };
+    expect(JSON.parse(taken?.json ?? "")).toMatchObject({ id: "evt_1", data: { ...mended, customer } });
+    const messages = createMessages(on.redis, 1);
+    for (const query of [{ booking: "BK-mended" }, { recipient: "other@example.com" }]) {
+      expect((await messages.list({ ...query, limit: 5 })).items.map((item) => item.id)).toEqual([id]);
+    }
+    expect((await messages.list({ booking: "BK-evt_1", limit: 5 })).items).toEqual([]);
+  });
+
+  test("of an event that cannot be read may be as it is, and with no correction", async () => {
+    const id = await die("evt_1");
+    await on.server.raw.hset(key.message(TAG, id), "e", "{not json");
+    const problems = [{ pointer: "", detail: "the stored event cannot be read, nor edited" }];
+    expect(await dead().replay(id, { recipient: "right@example.com" })).toEqual({ problems });
+    expect(await dead().replay(id, {})).toBe("replayed");
+  });
+
   test("happens once, however many people press the button", async () => {
     const id = await die("evt_1");
     const results = await Promise.all(Array.from({ length: 5 }, () => dead().replay(id, {})));
