@@ -54,6 +54,7 @@ const NAMES = {
  *     event id; or "-" alone · g the latest message of the event, where not this one
  *   d due, epoch ms, where it was not due as soon as it was posted
  *   l the timeline, a line each: at|state|attempt|reason · n attempts begun · b attempts begun at the last replay
+ *   v those begun when the event was edited last: they carried another mail
  *   q entry id since it was QUEUED last · o "<entry id> <consumer>" of the attempt: its owner, while SENDING
  *   u an attempt ended in UNKNOWN · w times that the booking store was asked in vain
  *   h delay after the commit, ms (while HELD) · k rolled back while SENDING, or later: retention, ms

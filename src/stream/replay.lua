@@ -10,7 +10,7 @@ if m[7] == '' and ARGV[2] == '' then return { 'not_dead' } end
 take_away(id, m[2], m[3])
 if ARGV[3] ~= '' then posted[1] = id .. '|' .. ARGV[3] .. '\n' end
 local edited = ARGV[2] ~= ''
-if edited then redis.call('HSET', MESSAGE .. id, 'e', ARGV[2]) end
+if edited then redis.call('HSET', MESSAGE .. id, 'e', ARGV[2], 'v', m[4] or 0) end
 move(id, m[1], 'queued', '', edited and 'replayed, edited' or 'replayed', m[6],
   'b', m[4], 'd', AT, 'q', enqueue(rank_of(m[5]), id))
 finish()

@@ -35,6 +35,19 @@ describe("attesting", () => {
     expect(await stateOf(claim.messageId)).toBe("sent");
   });
 
+  test("does not touch one that was corrected since: what the relay took went to another address", async () => {
+    const claim = await postAndTake(on, "evt_1", "a");
+    await reclaim(on.redis, TAG, { of: "a" }, 0, { maxRetries: 3, onUnknown: "hold" });
+    const dead = createDeadLetters(on.redis, 1, DAY_MS);
+    expect(await dead.replay(claim.messageId, { recipient: "right@example.com" })).toBe("replayed");
+    expect(await attest(on.redis, TAG, claim.messageId, claim.attempt, "250 ok", DAY_MS)).toBe(false);
+    const [again] = await takeAll(on.redis, "b");
+    if (again === undefined) throw new Error("nothing to take");
+    await reclaim(on.redis, TAG, { of: "b" }, 0, { maxRetries: 3, onUnknown: "resend" });
+    expect(await attest(on.redis, TAG, again.messageId, claim.attempt, "250 ok", DAY_MS)).toBe(false);
+    expect(await attest(on.redis, TAG, again.messageId, again.attempt, "250 ok", DAY_MS)).toBe(true);
+  });
+
   test("does not touch a message that Redis knows no attempt of, since it has lost the take", async () => {
     const { messageId } = accepted(await on.ingress().post(eventWith("evt_1")));
     expect(await attest(on.redis, TAG, messageId, 1, "250 ok", DAY_MS)).toBe(false);
