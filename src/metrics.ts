@@ -19,7 +19,12 @@ const NOT_UNDER_BUN = /^(?:process_heap_bytes$|nodejs_(?:active|external|gc|heap
 /** With the most dead letters: each is a time series of its own. */
 const MAX_FINGERPRINTS = 50;
 
-export function createMetrics(queues: Queues, dead: Pick<DeadLetters, "groups">, journal: () => JournalStats): Metrics {
+export function createMetrics(
+  queues: Queues,
+  dead: Pick<DeadLetters, "groups">,
+  journal: () => JournalStats,
+  countDelayedSyncs: () => Promise<number>,
+): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const { name } of registry.getMetricsAsArray()) if (NOT_UNDER_BUN.test(name)) registry.removeSingleMetric(name);
@@ -67,7 +72,12 @@ export function createMetrics(queues: Queues, dead: Pick<DeadLetters, "groups">,
     labelNames: ["fingerprint"],
     registers,
   });
-  const ofRedis = [messages, queued, sending, paused, deadLetters];
+  const delayedSyncs = new Gauge({
+    name: "postpaid_redis_delayed_fsyncs",
+    help: "Redis's aof_delayed_fsync: syncs that its disk was too slow for, since Redis started.",
+    registers,
+  });
+  const ofRedis = [messages, queued, sending, paused, deadLetters, delayedSyncs];
 
   const journalEntries = new Gauge({
     name: "postpaid_journal_entries",
@@ -91,7 +101,13 @@ export function createMetrics(queues: Queues, dead: Pick<DeadLetters, "groups">,
   }
 
   async function readRedis(): Promise<void> {
-    const [counts, depths, groups] = await Promise.all([queues.counts(), queues.depths(), dead.groups()]);
+    const [counts, depths, groups, delayed] = await Promise.all([
+      queues.counts(),
+      queues.depths(),
+      dead.groups(),
+      countDelayedSyncs(),
+    ]);
+    delayedSyncs.set(delayed);
     transitions.reset();
     for (const state of STATES) {
       messages.set({ state }, counts[state].now);

@@ -15,7 +15,7 @@ import { checkPort } from "./mail/catcher.ts";
 import { createMetrics } from "./metrics.ts";
 import type { RedisAddress } from "./stream/connect.ts";
 import { createDeadLetters } from "./stream/dead.ts";
-import { readDurability, writeFault } from "./stream/durability.ts";
+import { countDelayedSyncs, readDurability, writeFault } from "./stream/durability.ts";
 import { startEmbeddedRedis } from "./stream/embedded.ts";
 import { createFeed } from "./stream/feed.ts";
 import { createIngress } from "./stream/ingress.ts";
@@ -48,7 +48,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const refreshDurability = async () => {
     const now = await readDurability(redis).catch(() => durability);
     if (now === "volatile" && durability !== now)
-      log.error("this redis has no AOF, or does not sync it: accepted events may die with it");
+      log.error("this redis has no AOF, does not sync it, or evicts keys: accepted events may die with it");
     durability = now;
   };
   // It goes on trying; with sentinels that are away, without an end.
@@ -58,7 +58,12 @@ export async function startService(config: Config, host: Host): Promise<Running 
 
   const queues = createQueues(redis, config.PARTITIONS);
   const dead = createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS, log);
-  const metrics = createMetrics(queues, dead, () => journal.stats());
+  const metrics = createMetrics(
+    queues,
+    dead,
+    () => journal.stats(),
+    () => countDelayedSyncs(redis),
+  );
   const stream = createIngress(redis, {
     partitions: config.PARTITIONS,
     delayMs: config.DELAY_MS,

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { createMetrics } from "../src/metrics.ts";
 import { createDeadLetters } from "../src/stream/dead.ts";
+import { countDelayedSyncs } from "../src/stream/durability.ts";
 import { tagOf } from "../src/stream/keys.ts";
 import { createQueues } from "../src/stream/queues.ts";
 import { bury } from "../src/stream/settle.ts";
@@ -12,7 +13,12 @@ const on = onRedis("--appendonly", "no");
 const JOURNAL = { depth: 3, bytes: 4_000, full: false, rejected: 1, oldestAt: Date.now() - 60_000 };
 
 function metricsOf(redis = on.redis) {
-  return createMetrics(createQueues(redis, 1), createDeadLetters(redis, 1, DAY_MS), () => JOURNAL);
+  return createMetrics(
+    createQueues(redis, 1),
+    createDeadLetters(redis, 1, DAY_MS),
+    () => JOURNAL,
+    () => countDelayedSyncs(redis),
+  );
 }
 
 /** By name and labels. */
@@ -46,6 +52,7 @@ test("say what is in Redis, in the journal, and what was posted", async () => {
   expect(samples.get('postpaid_messages{state="dead"}')).toBe(3);
   expect(samples.get('postpaid_transitions_total{state="queued"}')).toBe(4);
   expect(samples.get('postpaid_queue_queued{queue="critical"}')).toBe(1);
+  expect(samples.get("postpaid_redis_delayed_fsyncs")).toBe(0);
   const letters = [...samples].filter(([name]) => name.startsWith("postpaid_dead_letters{"));
   expect(letters.map(([, count]) => count)).toEqual([2, 1]);
   expect(samples.get('postpaid_journal_entries{kind="waiting"}')).toBe(3);

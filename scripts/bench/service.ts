@@ -35,13 +35,13 @@ const instant: Ingress = {
 const real = openIngress(redis, { delayMs: 10_000, log });
 
 const queues = createQueues(redis, 1);
-const metrics = createMetrics(queues, { groups: async () => [] }, () => ({
-  depth: 0,
-  bytes: 0,
-  full: false,
-  rejected: 0,
-  oldestAt: undefined,
-}));
+const journal = { depth: 0, bytes: 0, full: false, rejected: 0, oldestAt: undefined };
+const metrics = createMetrics(
+  queues,
+  { groups: async () => [] },
+  () => journal,
+  async () => 0,
+);
 const app = createApp({
   ingress: metrics.counted(variant === "enqueue" ? real : instant),
   messages: createMessages(redis, 1),

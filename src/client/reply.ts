@@ -23,8 +23,8 @@ export interface Accepted {
   duplicate: boolean;
   /**
    * `fsynced`: on Redis's disk. `written`: in Redis's append-only file, synced within a second. `journaled`: synced
-   * on the service's own disk, not in Redis yet. `volatile`: its Redis has no AOF, or leaves its
-   * sync to the operating system.
+   * on the service's own disk, not in Redis yet. `volatile`: its Redis has no AOF, leaves its
+   * sync to the operating system, or may evict any key.
    */
   durability: "fsynced" | "written" | "journaled" | "volatile";
 }

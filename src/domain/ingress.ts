@@ -3,8 +3,8 @@ import type { State } from "./lifecycle.ts";
 
 /**
  * What a 2xx stands for. `fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second.
- * `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF, or
- * leaves its sync to the operating system.
+ * `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF,
+ * leaves its sync to the operating system, or may evict any key.
  */
 export type Durability = "fsynced" | "written" | "journaled" | "volatile";
 

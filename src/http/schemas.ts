@@ -26,7 +26,7 @@ export const acceptedReply = z
     duplicate: z.boolean().meta({ description: "The same event was accepted before, and has its id still." }),
     durability: z.enum(DURABILITIES).meta({
       description:
-        "`fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF, or leaves its sync to the operating system.",
+        "`fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF, leaves its sync to the operating system, or may evict any key.",
     }),
   })
   .meta({ id: "Accepted" });

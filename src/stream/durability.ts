@@ -6,11 +6,20 @@ import { tagOf } from "./keys.ts";
 
 /** What is promised is what the weakest master of a cluster keeps. */
 export async function readDurability(redis: Redis): Promise<Durability> {
-  const client: unknown = redis;
-  const masters = client instanceof Cluster ? client.nodes("master") : [redis];
-  const each = await Promise.all(masters.map(durabilityOf));
+  const each = await Promise.all(mastersOf(redis).map(durabilityOf));
   if (each.length === 0 || each.includes("volatile")) return "volatile";
   return each.includes("written") ? "written" : "fsynced";
+}
+
+/** How often an answer did not wait for a sync that was due, since the disk was too slow: `everysec` loses more then. */
+export async function countDelayedSyncs(redis: Redis): Promise<number> {
+  const infos = await Promise.all(mastersOf(redis).map((master) => master.info("persistence")));
+  return infos.reduce((sum, info) => sum + Number(/^aof_delayed_fsync:(\d+)/m.exec(info)?.[1] ?? 0), 0);
+}
+
+function mastersOf(redis: Redis): Redis[] {
+  const client: unknown = redis;
+  return client instanceof Cluster ? client.nodes("master") : [redis];
 }
 
 /**
@@ -23,8 +32,9 @@ async function durabilityOf(redis: Redis): Promise<Durability> {
     (): string[] => [],
   );
   const setting = (name: string) => flat[flat.indexOf(name) + 1];
-  const info = await redis.info("persistence");
+  const [info, memory] = await Promise.all([redis.info("persistence"), redis.info("memory")]);
   if (!/^aof_enabled:1/m.test(info)) return "volatile";
+  if (/^maxmemory_policy:allkeys-/m.test(memory) && !/^maxmemory:0\b/m.test(memory)) return "volatile"; // it may evict any
   if (flat.length === 0) return "written";
   if (setting("appendfsync") === "no") return "volatile"; // the operating system syncs it, some time
   // While a child rewrites the AOF, this one switches the sync off (redis.conf says more).

@@ -37,6 +37,18 @@ describe("the durability that is promised", () => {
     });
   });
 
+  test("is none where any key may be evicted, and not lessened where nothing is", async () => {
+    await whileSet("maxmemory-policy", "allkeys-lru", "noeviction", async () => {
+      expect(await readDurability(on.redis)).toBe("fsynced"); // without a limit
+      await whileSet("maxmemory", "1gb", "0", async () => {
+        expect(await readDurability(on.redis)).toBe("volatile");
+      });
+    });
+    await whileSet("maxmemory", "1gb", "0", async () => {
+      expect(await readDurability(on.redis)).toBe("fsynced");
+    });
+  });
+
   test("is no more than can be seen where CONFIG is not allowed", async () => {
     await on.server.raw.acl("SETUSER", "default", "-config");
     try {
