@@ -120,6 +120,17 @@ function luaWithoutHeader(files: Files): string[] {
   });
 }
 
+/** The feed is the one stream that may be: from any other, entries would go that nobody has dealt with. */
+function trims(files: Files): string[] {
+  codeOf(files);
+  return [...files].flatMap(([path, text]) =>
+    text
+      .split("\n")
+      .filter((line) => /\b(?:xtrim|maxlen|minid)\b/i.test(line) && !/\bFEED\b/.test(line))
+      .map((line) => `${path}: ${line.trim()}`),
+  );
+}
+
 const files = readSource();
 
 describe("the source", () => {
@@ -144,9 +155,18 @@ describe("the source", () => {
     expect(wronglyImportedLua(files)).toEqual([]);
   });
 
+  test("trims no stream but the feed", () => {
+    expect(trims(files)).toEqual([]);
+  });
+
   test("says at the top of each Lua file what its keys, arguments and answers are", () => {
     expect(luaWithoutHeader(files)).toEqual([]);
   });
+});
+
+test("mailparser uses our nodemailer, not the older one that it asks for, which has advisories against it", () => {
+  const nodemailerOf = (directory: string) => Bun.resolveSync("nodemailer/package.json", directory);
+  expect(nodemailerOf(dirname(Bun.resolveSync("mailparser/package.json", SRC)))).toBe(nodemailerOf(SRC));
 });
 
 describe("these rules", () => {
@@ -172,14 +192,14 @@ describe("these rules", () => {
   const withFile = (path: string, text: string) => new Map([...good, [path, text]]);
 
   test("find nothing wrong where nothing is", () => {
-    for (const rule of [wrongImports, touchesProcess, tooLong, wronglyImportedLua, luaWithoutHeader]) {
+    for (const rule of [wrongImports, touchesProcess, tooLong, wronglyImportedLua, luaWithoutHeader, trims]) {
       expect(rule(good), rule.name).toEqual([]);
     }
   });
 
   test("fail where there is nothing to check", () => {
     const nothing = new Map<string, string>();
-    for (const rule of [wrongImports, touchesProcess, tooLong, wronglyImportedLua, luaWithoutHeader]) {
+    for (const rule of [wrongImports, touchesProcess, tooLong, wronglyImportedLua, luaWithoutHeader, trims]) {
       expect(() => rule(nothing), rule.name).toThrow("there is no");
     }
     expect(files.size).toBeGreaterThan(40);
@@ -246,6 +266,15 @@ describe("these rules", () => {
     expect(wronglyImportedLua(withFile("stream/x.lua", lua))).toEqual(["stream/x.lua"]);
     const again = 'import s from "../stream/take.lua" with { type: "text" };';
     expect(wronglyImportedLua(withFile("worker/x.ts", again))).toEqual(["stream/take.lua"]);
+  });
+
+  test.each([
+    ["stream/take.lua", "redis.call('XADD', QUEUE[rank], 'MAXLEN', 1000, '*', 'm', id)"],
+    ["stream/take.lua", "redis.call('XTRIM', DEAD, 'MINID', '~', 5)"],
+    ["stream/take.ts", 'await redis.xtrim(key.dead(tag), "MAXLEN", 5);'],
+  ])("find a trimmed stream in %s: %s", (path, line) => {
+    expect(trims(withFile(path, line))).toEqual([`${path}: ${line}`]);
+    expect(trims(withFile(path, "redis.call('XTRIM', FEED, 'MAXLEN', '~', 5)"))).toEqual([]);
   });
 
   test("find a Lua file without its header", () => {

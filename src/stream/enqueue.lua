@@ -5,7 +5,7 @@
     tab; rank, one digit; body hash, 22; event id
   Returns a line for each event, an empty one for the same as before it: 'new' | 'duplicate' | 'conflict' | 'full', state,
   due (epoch ms), and the message id where it is not the one in the event's text.
-  Fence: the claim (field c, in keys.ts) in the message's own hash, which is written last: what fails before it
+  Fence: the event's key (field c, in keys.ts) in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
   The window counts at the time that the event was accepted, which is before it came here from the journal.
   While its mail is owed, or its message is kept that was cancelled or rolled back too late, an event makes no other one,
@@ -45,12 +45,12 @@ local NOTHING = {}
 
 --[[ What is known of an event that was here before. `hash` is of the body that its id is taken by, if it is. ]]
 local function look_up(first, accepted_at)
-  local claim, latest, kept, d, l, k = unpack(redis.call('HMGET', MESSAGE .. first, 'c', 'g', 's', 'd', 'l', 'k'))
-  if not claim then return NOTHING end
-  if claim == '-' then return { rolled_back = true } end
+  local event_key, latest, kept, d, l, k = unpack(redis.call('HMGET', MESSAGE .. first, 'c', 'g', 's', 'd', 'l', 'k'))
+  if not event_key then return NOTHING end
+  if event_key == '-' then return { rolled_back = true } end
   local state = kept
   if latest then state, d, l, k = unpack(redis.call('HMGET', MESSAGE .. latest, 's', 'd', 'l', 'k')) end
-  local ends, hash = window_of(claim)
+  local ends, hash = window_of(event_key)
   local taken = tonumber(ends) > accepted_at or k or state and not MAILED[state]
   return { hash = taken and hash, id = latest or first, state = state, due = due_of(d, l), kept = kept }
 end
@@ -65,15 +65,15 @@ local function next_generation(first)
 end
 
 --[[ The first message's hash answers for its event as long as the latest one is kept: expire() sees to both. ]]
-local function point(first, id, claim)
+local function point(first, id, event_key)
   local own_rank = rank_of(redis.call('HGET', MESSAGE .. first, 'c'))
-  redis.call('HSET', MESSAGE .. first, 'c', own_rank .. string.sub(claim, 2), 'g', id)
+  redis.call('HSET', MESSAGE .. first, 'c', own_rank .. string.sub(event_key, 2), 'g', id)
   redis.call('PERSIST', MESSAGE .. first)
 end
 
 --[[ Returns the timeline. ]]
-local function write(id, plan, claim, json, ...)
-  return move(id, nil, plan.state, '', 'posted', nil, 'c', claim, 'e', json, ...)
+local function write(id, plan, event_key, json, ...)
+  return move(id, nil, plan.state, '', 'posted', nil, 'c', event_key, 'e', json, ...)
 end
 
 local ids, keys, written = {}, {}, {}
@@ -103,21 +103,21 @@ for n, first in ipairs(ids) do
     written[first] = true
     local id = known.kept and next_generation(first) or first
     local rank = string.sub(text, tab + 1, tab + 1)
-    local claim = rank .. window_end .. string.sub(text, tab + 2)
+    local event_key = rank .. window_end .. string.sub(text, tab + 2)
     posted[#posted + 1] = id == first and string.sub(text, 1, 51) or id .. string.sub(text, 33, 51)
     local l
     if known.rolled_back then
-      l = write(id, plan, claim, json, 'd', plan.due)
+      l = write(id, plan, event_key, json, 'd', plan.due)
     elseif plan.state == 'held' then
       redis.call('ZADD', HELD, plan.due, id)
-      write(id, plan, claim, json, 'd', plan.due, 'h', plan.delay)
+      write(id, plan, event_key, json, 'd', plan.due, 'h', plan.delay)
     elseif plan.state == 'scheduled' then
       redis.call('ZADD', DUE, plan.due, id)
-      write(id, plan, claim, json, 'd', plan.due)
+      write(id, plan, event_key, json, 'd', plan.due)
     else
-      write(id, plan, claim, json, 'q', enqueue(rank, id))
+      write(id, plan, event_key, json, 'q', enqueue(rank, id))
     end
-    if id ~= first then point(first, id, claim) end
+    if id ~= first then point(first, id, event_key) end
     if known.rolled_back then
       cancel(id, plan.state, 'rolled back before it was posted', l, ARGV[3])
       answer('new cancelled ' .. plan.due, first, id)

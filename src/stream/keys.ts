@@ -50,7 +50,7 @@ const NAMES = {
 /*
  * Fields of a message's hash, short because a million of them wait in memory:
  *   s state · e the event, JSON
- *   c its event's claim: rank of the priority, one digit; end of the dedup window, epoch ms, 13; hash of the body, 22;
+ *   c its event's key: rank of the priority, one digit; end of the dedup window, epoch ms, 13; hash of the body, 22;
  *     event id; or "-" alone · g the latest message of the event, where not this one
  *   d due, epoch ms, where it was not due as soon as it was posted
  *   l the timeline, a line each: at|state|attempt|reason · n attempts begun · b attempts begun at the last replay

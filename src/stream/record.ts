@@ -31,7 +31,7 @@ export async function readMessages(redis: Redis, tag: string, ids: readonly stri
 }
 
 function messageOf(id: string, row: (string | null)[]): Message | undefined {
-  const [state, claim, due, attempt, json, timeline, reason, fingerprint, deadAt] = row;
+  const [state, eventKey, due, attempt, json, timeline, reason, fingerprint, deadAt] = row;
   if (!state) return undefined;
   const event = eventOf(json ?? "");
   return {
@@ -39,7 +39,7 @@ function messageOf(id: string, row: (string | null)[]): Message | undefined {
     eventId: event?.id ?? "",
     type: event?.type ?? "",
     state: state as State,
-    priority: PRIORITIES[Number(claim?.[0])] ?? "default",
+    priority: PRIORITIES[Number(eventKey?.[0])] ?? "default",
     bookingId: event?.data.booking.id ?? "",
     recipient: event?.data.customer.email ?? "",
     event,

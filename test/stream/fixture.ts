@@ -65,8 +65,8 @@ export function onRedis(...extra: string[]): Fixture {
 /** The dedup window of an event is over, as time would have it; its message is still there. */
 export async function endDedupWindow(on: Fixture, messageId: string): Promise<void> {
   const hash = key.message(tagOf(0), messageId);
-  const claim = await on.server.raw.hget(hash, "c");
-  await on.server.raw.hset(hash, { c: `${claim?.[0]}${"0".repeat(13)}${claim?.slice(14)}` });
+  const eventKey = await on.server.raw.hget(hash, "c");
+  await on.server.raw.hset(hash, { c: `${eventKey?.[0]}${"0".repeat(13)}${eventKey?.slice(14)}` });
 }
 
 /** Takes up to ten messages of a partition, all that is there in most tests. */
