@@ -57,7 +57,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           mailer,
           booking: { store, delaysMs: config.CHECK_BACKS, maxAsks: config.BOOKING_MAX_ASKS },
           outbox,
-          isRolledBack: rollbacks.isRolledBack,
+          rollbacks,
           alert: openAlert(config, log),
           log,
           random: Math.random,

@@ -54,7 +54,7 @@ answerJobs({
       retentionMs: 7 * 86_400_000,
       booking: { store: undefined, delaysMs: [10_000], maxAsks: 24 },
       outbox: openOutbox(directory, log),
-      isRolledBack: () => false,
+      rollbacks: { isRolledBack: () => false, hasChangedSince: () => false },
       priorityOrder: "weighted",
       policy: { maxRetries: 10, retryDelaysMs: [30_000], onUnknown: "resend" },
       render: () => MAIL,

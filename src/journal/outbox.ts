@@ -31,7 +31,7 @@ interface SentFact {
   reply: string;
 }
 
-interface Batch {
+export interface Batch {
   id: number;
   facts: SentFact[];
 }

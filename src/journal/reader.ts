@@ -1,5 +1,6 @@
 /*
- * The worker's view of the service's journal: a rollback that waits there wins already. The service may begin a new
+ * The worker's view of the service's journal: a rollback that waits there wins already. One that has just left it is in
+ * Redis, so who took a message before must ask there. The service may begin a new
  * file meanwhile, so each answer looks first which one the path names. While it names none, the one that is open
  * holds all there is: the service has that one too, or is not there.
  */
@@ -15,12 +16,20 @@ export interface RollbackReader {
    * aside. Throws when that cannot be read.
    */
   isRolledBack(eventId: string): boolean;
+  /**
+   * Whether a rollback may have left the journal since then, for Redis: as far as the last answer of isRolledBack has seen.
+   * @param at performance.now()
+   */
+  hasChangedSince(at: number): boolean;
   close(): void;
 }
 
 interface Open {
   database: Database;
   statement: Statement<unknown, [string]>;
+  /** Of what others have written. https://www.sqlite.org/pragma.html#pragma_data_version */
+  version: Statement<{ data_version: number }>;
+  seenVersion: number | undefined;
   /** From before it was opened: where that has changed meanwhile, it is opened once more than needed. */
   place: Place;
 }
@@ -30,6 +39,8 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
   const file = journalFile(directory);
   let open: Open | undefined;
   let failed = false;
+  /** When a change was noticed last, performance.now(). */
+  let changedAt = Number.NEGATIVE_INFINITY;
 
   function opened(): Open | undefined {
     const place = placeOf(file);
@@ -42,7 +53,8 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
       const statement: Statement<unknown, [string]> = database.prepare(
         "SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? LIMIT 1",
       );
-      open = { database, statement, place };
+      const version: Statement<{ data_version: number }> = database.prepare("PRAGMA data_version");
+      open = { database, statement, version, seenVersion: undefined, place };
       return open;
     } catch (error) {
       database.close();
@@ -53,14 +65,25 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
 
   function close(): void {
     open?.statement.finalize(); // or the file would stay open
+    open?.version.finalize();
     open?.database.close();
     open = undefined;
+  }
+
+  /** After the question: what had left before it has changed the version by now. */
+  function noticeChange(file: Open): void {
+    const version = file.version.get()?.data_version;
+    if (version === file.seenVersion) return;
+    file.seenVersion = version;
+    changedAt = performance.now();
   }
 
   return {
     isRolledBack(eventId) {
       try {
-        const found = opened()?.statement.get(eventId) != null;
+        const file = opened();
+        const found = file?.statement.get(eventId) != null;
+        if (file !== undefined && !found) noticeChange(file);
         if (failed) log.warn("journal can be read again");
         failed = false;
         return found;
@@ -71,6 +94,7 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
         throw error;
       }
     },
+    hasChangedSince: (at) => changedAt >= at,
     close,
   };
 }

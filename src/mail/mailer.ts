@@ -30,7 +30,7 @@ export interface Mailer {
    * Never throws.
    * @param isWanted asked when the mail had to wait for a connection
    */
-  send(mail: Mail, isWanted?: () => boolean): Promise<Delivery>;
+  send(mail: Mail, isWanted?: () => Promise<boolean>): Promise<Delivery>;
   /** Asks an idle connection, or greets on a new one; undefined when the relay is fine, else what is wrong with it. */
   probe(): Promise<string | undefined>;
   /** Waits for what is in flight. */

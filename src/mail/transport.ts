@@ -51,7 +51,7 @@ export function createMailer({
     retryMs,
   });
 
-  async function send(mail: Mail, isWanted?: () => boolean): Promise<Delivery> {
+  async function send(mail: Mail, isWanted?: () => Promise<boolean>): Promise<Delivery> {
     let raw: Buffer;
     try {
       raw = compose(mail, sender, new Date());
@@ -65,7 +65,7 @@ export function createMailer({
       const askedAt = performance.now();
       loan = await pool.take();
       if (loan === undefined) return STOPPED;
-      if (performance.now() - askedAt > SHORT_WAIT_MS && isWanted?.() === false) {
+      if (performance.now() - askedAt > SHORT_WAIT_MS && (await isWanted?.()) === false) {
         void pool.giveBack(loan.session, true);
         return { kind: "withheld" };
       }

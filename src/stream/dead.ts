@@ -84,7 +84,7 @@ const NO_CHANGE = { json: "", digests: "" };
 async function edited(redis: Redis, tag: string, messageId: string, { recipient, data }: Edit): Promise<Change> {
   if (recipient === undefined && data === undefined) return NO_CHANGE;
   const kept = await redis.hget(key.message(tag, messageId), "e");
-  if (kept === null) return NO_CHANGE;
+  if (!kept) return NO_CHANGE; // there is none to edit, as the script will say
   const before = eventOf(kept);
   if (before === undefined)
     return { problems: [{ pointer: "", detail: "the stored event cannot be read, nor edited" }] };

@@ -1,5 +1,5 @@
 /* How a Lua file becomes a typed function: its prelude, its registration, its call, its faults. */
-import type { Redis } from "ioredis";
+import { Cluster, type Redis } from "ioredis";
 import { awayReason, NO_ANSWER, RedisAway } from "./fault.ts";
 import { LUA_NAMES } from "./keys.ts";
 import prelude from "./prelude.lua" with { type: "text" };
@@ -19,6 +19,9 @@ interface Script {
 }
 
 const scripts: Script[] = [];
+
+/** For a cluster's node that may have gone silent. */
+const PATIENCE_MS = 1_000;
 
 /** Connections that are being closed, which may take a while. */
 const closing = new WeakSet<Redis>();
@@ -60,13 +63,29 @@ export function booleansOf(reply: unknown): boolean[] {
 
 /**
  * A connection that is open at this end only stays so until somebody closes it; all calls that wait on it say so.
- * While it is reconnecting, closing it would park it for ever.
+ * While it is reconnecting, closing it would park it for ever. Of a cluster's only those are closed that do not answer.
  */
 function closeOnce(redis: Redis): void {
+  const client: unknown = redis;
+  if (client instanceof Cluster) {
+    for (const node of client.nodes("all")) void closeUnlessItAnswers(node);
+    return;
+  }
   if (redis.status !== "ready" || closing.has(redis)) return;
   closing.add(redis);
   redis.once("close", () => closing.delete(redis));
   redis.disconnect(true);
+}
+
+async function closeUnlessItAnswers(node: Redis): Promise<void> {
+  if (node.status !== "ready" || closing.has(node)) return;
+  closing.add(node);
+  const answer = node.ping().then(
+    () => true,
+    () => true, // it is closed
+  );
+  if (!(await Promise.race([answer, Bun.sleep(PATIENCE_MS).then(() => false)]))) node.disconnect(true);
+  closing.delete(node);
 }
 
 /** Makes all scripts callable on a connection. Tests pass a clock of their own. */

@@ -2,6 +2,7 @@
 import type { BookingStore } from "../booking/store.ts";
 import type { Event } from "../domain/event.ts";
 import { decide, type Outcome, type RetryPolicy } from "../domain/outcome.ts";
+import type { RollbackReader } from "../journal/reader.ts";
 import type { Delivery, Mail, Mailer } from "../mail/mailer.ts";
 import type { Taken } from "../stream/take.ts";
 import type { Circuit } from "./circuit.ts";
@@ -32,8 +33,8 @@ export interface AttemptDeps {
   circuit: Circuit;
   policy: RetryPolicy;
   booking: BookingPolicy;
-  /** A rollback that Redis has not been told yet. Throws when nobody can say. */
-  isRolledBack: (eventId: string) => boolean;
+  /** Rollbacks that Redis has not been told yet. */
+  rollbacks: Pick<RollbackReader, "isRolledBack" | "hasChangedSince">;
   /** A rollback that Redis was told since the message was taken. Rejects when it cannot be asked. */
   wasRolledBack: (taken: Taken) => Promise<boolean>;
   /** Aborted when the worker stops: what has not been handed to the relay is given back. */
@@ -42,14 +43,22 @@ export interface AttemptDeps {
   random: () => number;
 }
 
-/** @param event what the entry's message holds; undefined when it cannot be read */
-export async function attempt(taken: Taken, event: Event | undefined, deps: AttemptDeps): Promise<Settlement> {
+/**
+ * @param askedAt when the message was asked for, performance.now()
+ * @param event what the entry's message holds; undefined when it cannot be read
+ */
+export async function attempt(
+  taken: Taken,
+  askedAt: number,
+  event: Event | undefined,
+  deps: AttemptDeps,
+): Promise<Settlement> {
   if (event === undefined) return { kind: "dead", how: "untried", reason: "the stored event cannot be read" };
   const { store } = deps.booking;
   const objection =
     store === undefined
-      ? askJournal(event, deps)
-      : ((await askStore(store, taken, event, deps)) ?? askJournal(event, deps) ?? (await askRedis(taken, deps)));
+      ? (askJournal(event, deps) ?? (deps.rollbacks.hasChangedSince(askedAt) ? await askRedis(taken, deps) : undefined))
+      : ((await askStore(store, taken, event, deps)) ?? (await askAll(taken, event, deps)));
   if (objection !== undefined) return objection;
   let mail: Mail;
   try {
@@ -58,8 +67,8 @@ export async function attempt(taken: Taken, event: Event | undefined, deps: Atte
     return { kind: "dead", how: "untried", reason: `the mail cannot be rendered: ${messageOf(error)}` };
   }
   let late: Settlement | undefined;
-  const delivery = await deps.mailer.send(mail, () => {
-    late = askJournal(event, deps);
+  const delivery = await deps.mailer.send(mail, async () => {
+    late = await askAll(taken, event, deps);
     return late === undefined;
   });
   return late ?? settlementOf(delivery, taken, deps);
@@ -87,22 +96,25 @@ function settlementOf(delivery: Delivery, taken: Taken, deps: AttemptDeps): Sett
 
 const JOURNAL_RETRY_MS = 30_000;
 
-/** A rollback may come while the store is asked. */
+/** A rollback may have come while something else took its time. */
+async function askAll(taken: Taken, event: Event, deps: AttemptDeps): Promise<Settlement | undefined> {
+  return askJournal(event, deps) ?? (await askRedis(taken, deps));
+}
+
 function askJournal(event: Event, deps: AttemptDeps): Settlement | undefined {
   try {
-    return deps.isRolledBack(event.id) ? { kind: "cancelled", reason: "rolled back while Redis was away" } : undefined;
+    return deps.rollbacks.isRolledBack(event.id)
+      ? { kind: "cancelled", reason: "rolled back while Redis was away" }
+      : undefined;
   } catch (error) {
     return { kind: "postponed", delayMs: JOURNAL_RETRY_MS, counts: false, reason: doubtOf(error) };
   }
 }
 
-/**
- * Needed only when something has taken time since the take. After the journal, which a rollback leaves when Redis has
- * it: in between it is in both.
- */
+/** After the journal, which a rollback leaves when Redis has it: in between it is in both. */
 async function askRedis(taken: Taken, deps: AttemptDeps): Promise<Settlement | undefined> {
   try {
-    const reason = "rolled back while the booking store was asked";
+    const reason = "rolled back before the mail was begun";
     return (await deps.wasRolledBack(taken)) ? { kind: "cancelled", reason } : undefined;
   } catch (error) {
     return { kind: "released", reason: doubtOf(error) };

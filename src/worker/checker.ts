@@ -4,33 +4,34 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import type { RollbackReader } from "../journal/reader.ts";
 import { firstMessageId } from "../stream/messageId.ts";
 import { eventOf } from "../stream/record.ts";
 import { check, commit, leaveUndecided, rollback, type Undecided } from "../stream/transaction.ts";
 import type { BookingPolicy } from "./attempt.ts";
-import { forEach, type Loop, startLoop } from "./loop.ts";
+import { type Loop, startLoop } from "./loop.ts";
 
 const LIMIT = 50;
 const POLL_MS = 250;
 
 export interface CheckerOptions {
   redis: Redis;
-  tags: readonly string[];
+  tag: string;
   booking: BookingPolicy;
-  isRolledBack: (eventId: string) => boolean;
+  rollbacks: Pick<RollbackReader, "isRolledBack">;
   retentionMs: number;
   log: Logger;
 }
 
 export function startChecker(options: CheckerOptions): Loop {
-  const { redis, tags, booking, log } = options;
+  const { redis, tag, booking, log } = options;
 
-  async function decide(tag: string, undecided: Undecided): Promise<void> {
+  async function decide(undecided: Undecided): Promise<void> {
     const { messageId, eventId, asked, json } = undecided;
     const bookingId = eventOf(json)?.data.booking.id;
     const status = bookingId === undefined ? undefined : await booking.store?.statusOf(bookingId);
     const line = { eventId, messageId, asked, status: status?.kind ?? "nobody to ask" };
-    if (status?.kind === "cancelled" || options.isRolledBack(eventId)) {
+    if (status?.kind === "cancelled" || options.rollbacks.isRolledBack(eventId)) {
       await rollback(redis, tag, firstMessageId(messageId), options.retentionMs);
       log.info(line, "message rolled back");
     } else if (status?.kind === "paid") {
@@ -47,12 +48,8 @@ export function startChecker(options: CheckerOptions): Loop {
   }
 
   return startLoop("checker", log, async () => {
-    let sleepMs = POLL_MS;
-    await forEach(tags, async (tag) => {
-      const { undecided, nextMs } = await check(redis, tag, LIMIT, booking.delaysMs);
-      await Promise.all(undecided.map((one) => decide(tag, one)));
-      sleepMs = Math.min(sleepMs, undecided.length === LIMIT ? 0 : (nextMs ?? sleepMs));
-    });
-    return sleepMs;
+    const { undecided, nextMs } = await check(redis, tag, LIMIT, booking.delaysMs);
+    await Promise.all(undecided.map(decide));
+    return Math.min(POLL_MS, undecided.length === LIMIT ? 0 : (nextMs ?? POLL_MS));
   });
 }

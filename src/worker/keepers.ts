@@ -1,4 +1,4 @@
-/* The loops beside the taker. */
+/* The loops beside the taker, one of each for a partition: a shard that hangs or fails holds up no other. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import {
@@ -12,7 +12,7 @@ import {
 } from "../stream/lease.ts";
 import { type NewKind, tellNewKinds } from "../stream/newKinds.ts";
 import { promote, type Taken } from "../stream/take.ts";
-import { forEach, type Loop, MAX_DELAY_MS, startLoop } from "./loop.ts";
+import { type Loop, MAX_DELAY_MS, startLoop } from "./loop.ts";
 
 const PROMOTE_LIMIT = 200;
 /** How late a message may become due: the due set can be written by others, so it is polled. */
@@ -35,15 +35,11 @@ const FEED_MAX_BYTES = 64 * 1024 * 1024;
 const UNSEEN_CONSUMER_MS = 24 * 3_600_000;
 
 /** SCHEDULED | DEFERRED | UNKNOWN -> QUEUED when due. */
-export function startPromoter(redis: Redis, tags: readonly string[], log: Logger): Loop {
+export function startPromoter(redis: Redis, tag: string, log: Logger): Loop {
   return startLoop("promoter", log, async () => {
-    let sleepMs = PROMOTE_POLL_MS;
-    await forEach(tags, async (tag) => {
-      const { messages, nextMs } = await promote(redis, tag, PROMOTE_LIMIT);
-      for (const message of messages) log.info(message, "message queued");
-      sleepMs = Math.min(sleepMs, nextMs ?? sleepMs);
-    });
-    return sleepMs;
+    const { messages, nextMs } = await promote(redis, tag, PROMOTE_LIMIT);
+    for (const message of messages) log.info(message, "message queued");
+    return Math.min(PROMOTE_POLL_MS, nextMs ?? PROMOTE_POLL_MS);
   });
 }
 
@@ -55,29 +51,26 @@ export function startPromoter(redis: Redis, tags: readonly string[], log: Logger
  */
 export function startHeart(
   redis: Redis,
-  tags: readonly string[],
+  tag: string,
   consumer: string,
   inFlight: () => readonly Taken[],
   leaseMs: number,
   policy: ReclaimPolicy,
   log: Logger,
 ): Loop {
-  /** Redis's time of its last answer, by tag; none after a failure. */
-  const answeredAt = new Map<string, number>();
+  /** Redis's time of its last answer; 0 after a failure. */
+  let answeredAt = 0;
   return startLoop("heart", log, async () => {
-    const byTag = Map.groupBy(inFlight(), (taken) => taken.tag);
-    await forEach(tags, async (tag) => {
-      const deadlineAt = (answeredAt.get(tag) ?? 0) + leaseMs;
-      answeredAt.delete(tag);
-      const claims = byTag.get(tag) ?? [];
-      const held = claims.length === 0 ? [] : await heartbeat(redis, tag, consumer, claims);
-      claims.forEach(({ messageId, attempt }, i) => {
-        if (held[i] === false) log.debug({ messageId, attempt }, "lease not renewed, settled or lost meanwhile");
-      });
-      const { at, reclaimed } = await reclaimBefore(redis, tag, deadlineAt, { of: consumer }, leaseMs, policy);
-      answeredAt.set(tag, at);
-      logReclaimed(reclaimed, log);
+    const deadlineAt = answeredAt + leaseMs;
+    answeredAt = 0;
+    const claims = inFlight().filter((taken) => taken.tag === tag);
+    const held = claims.length === 0 ? [] : await heartbeat(redis, tag, consumer, claims);
+    claims.forEach(({ messageId, attempt }, i) => {
+      if (held[i] === false) log.debug({ messageId, attempt }, "lease not renewed, settled or lost meanwhile");
     });
+    const { at, reclaimed } = await reclaimBefore(redis, tag, deadlineAt, { of: consumer }, leaseMs, policy);
+    answeredAt = at;
+    logReclaimed(reclaimed, log);
     return leaseMs / 3;
   });
 }
@@ -89,7 +82,7 @@ export function startHeart(
  */
 export function startReclaimer(
   redis: Redis,
-  tags: readonly string[],
+  tag: string,
   consumer: string,
   leaseMs: number,
   policy: ReclaimPolicy,
@@ -99,18 +92,17 @@ export function startReclaimer(
   const pauseMs = leaseMs / 4;
   // Together with the third of a lease that a heart lets pass between two renewals it is less than a lease.
   const longestMs = pauseMs + Math.max(leaseMs / 4, LEAST_SLACK_MS);
-  /** By tag, Redis's time of its last answer and of the end of the grace; none after a failure. */
-  const answers = new Map<string, { at: number; graceUntil: number }>();
+  const none = { at: 0, graceUntil: 0 };
+  /** Redis's time of its last answer and of the end of the grace; none after a failure. */
+  let answer = none;
   return startLoop("reclaimer", log, async () => {
-    await forEach(tags, async (tag) => {
-      const last = answers.get(tag) ?? { at: 0, graceUntil: 0 };
-      answers.delete(tag);
-      const minIdleMs = last.at < last.graceUntil ? Number.MAX_SAFE_INTEGER : leaseMs;
-      const deadlineAt = last.at + longestMs;
-      const { at, late, reclaimed } = await reclaimBefore(redis, tag, deadlineAt, whose, minIdleMs, policy);
-      answers.set(tag, { at, graceUntil: late ? at + leaseMs + MAX_DELAY_MS : last.graceUntil });
-      logReclaimed(reclaimed, log);
-    });
+    const last = answer;
+    answer = none;
+    const minIdleMs = last.at < last.graceUntil ? Number.MAX_SAFE_INTEGER : leaseMs;
+    const deadlineAt = last.at + longestMs;
+    const { at, late, reclaimed } = await reclaimBefore(redis, tag, deadlineAt, whose, minIdleMs, policy);
+    answer = { at, graceUntil: late ? at + leaseMs + MAX_DELAY_MS : last.graceUntil };
+    logReclaimed(reclaimed, log);
     return pauseMs;
   });
 }
@@ -140,20 +132,18 @@ export function startAlerter(
 }
 
 /** Keeps the feed small, forgets consumers that are long gone, and what was posted and has expired. */
-export function startJanitor(redis: Redis, tags: readonly string[], log: Logger): Loop {
-  const lastKept = new Map<string, string | undefined>();
+export function startJanitor(redis: Redis, tag: string, log: Logger): Loop {
+  let lastKept: string | undefined;
   return startLoop("janitor", log, async () => {
-    await forEach(tags, async (tag) => {
-      await trimFeed(redis, tag, FEED_MAX_BYTES);
-      const consumers = await retire(redis, tag, UNSEEN_CONSUMER_MS);
-      if (consumers.length > 0) log.info({ consumers }, "consumers retired");
-      for (let kept = 0; kept < CHUNKS_KEPT; ) {
-        const { gone, next } = await sweep(redis, tag, lastKept.get(tag));
-        lastKept.set(tag, next);
-        if (next === undefined) break;
-        if (!gone) kept += 1;
-      }
-    });
+    await trimFeed(redis, tag, FEED_MAX_BYTES);
+    const consumers = await retire(redis, tag, UNSEEN_CONSUMER_MS);
+    if (consumers.length > 0) log.info({ consumers }, "consumers retired");
+    for (let kept = 0; kept < CHUNKS_KEPT; ) {
+      const { gone, next } = await sweep(redis, tag, lastKept);
+      lastKept = next;
+      if (next === undefined) break;
+      if (!gone) kept += 1;
+    }
     return JANITOR_INTERVAL_MS;
   });
 }

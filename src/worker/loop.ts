@@ -4,13 +4,6 @@
  */
 import type { Logger } from "pino";
 
-/** For each in turn, also when one fails: then it throws the first failure in the end. */
-export async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const failures: unknown[] = [];
-  for (const item of items) await work(item).catch((error: unknown) => failures.push(error));
-  if (failures.length > 0) throw failures[0];
-}
-
 export interface Loop {
   wake(): void;
   /** Resolves when the step under way has ended. */

@@ -8,19 +8,18 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { type Taken, take } from "../stream/take.ts";
 import { type Loop, startLoop } from "./loop.ts";
+import { createRests } from "./rests.ts";
 import { createStrays, slotOf } from "./strays.ts";
 
 /** The waker wakes the taker; this is for what a lost wake-up would leave. */
 const POLL_MS = 1_000;
-
-/** The longest that a partition is left out after a failure. */
-const MAX_REST_MS = 4_000;
 
 /** Messages in one call: Redis does nothing else meanwhile, and an event may have 64 KiB. */
 const MAX_TAKE = 100;
 
 export interface TakerOptions {
   redis: Redis;
+  /** More may come in the course of time. */
   tags: readonly string[];
   consumer: string;
   concurrency: number;
@@ -34,6 +33,8 @@ export interface TakerOptions {
 
 /** What a message holds while it is seen through. */
 export interface Slot {
+  /** When the message was asked for, performance.now(): Redis has handed it out since. */
+  askedAt: number;
   /** The attempt is over: another one may begin. */
   ended(): void;
   /** After it: the outcome is written, or given up. */
@@ -59,8 +60,7 @@ export function startTaker(options: TakerOptions): Taker {
     isInFlight: (claim) => inFlight.has(slotOf(claim)),
     log,
   });
-  /** Partitions whose shard failed lately, and the time, performance.now(), until which they are left out. */
-  const resting = new Map<string, { failures: number; until: number }>();
+  const rests = createRests(redis, tags, () => taker.wake(), log);
   /** Calls under way, by tag, and the messages that all of them ask for. */
   const calls = new Map<string, number>();
   let asked = 0;
@@ -72,13 +72,14 @@ export function startTaker(options: TakerOptions): Taker {
   let waking = false;
   let lastBegun = Promise.resolve();
 
-  function begin(taken: Taken): void {
+  function begin(taken: Taken, askedAt: number): void {
     const name = slotOf(taken);
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
     if (inFlight.has(name)) return;
     inFlight.set(name, taken);
     strays.begun(name);
     options.begin(taken, {
+      askedAt,
       ended() {
         settling += 1;
         wakeLater();
@@ -120,10 +121,11 @@ export function startTaker(options: TakerOptions): Taker {
   /** Whether it brought all that it asked for. */
   async function takeFrom(tag: string, count: number): Promise<boolean> {
     asked += count;
+    const askedAt = performance.now();
     try {
       const taken = await take(redis, tag, consumer, count, options.deal(count));
       await aTurnOfItsOwn();
-      for (const one of taken) begin(one);
+      for (const one of taken) begin(one, askedAt);
       return taken.length === count;
     } catch (error) {
       strays.lost(tag);
@@ -143,29 +145,16 @@ export function startTaker(options: TakerOptions): Taker {
     return turnBefore;
   }
 
-  function isResting(tag: string): boolean {
-    return (resting.get(tag)?.until ?? 0) > performance.now();
-  }
-
-  function rest(tag: string, err: unknown): void {
-    const failures = (resting.get(tag)?.failures ?? 0) + 1;
-    if (failures === 1) log.error({ tag, err }, "nothing can be taken from a partition, the others go on");
-    resting.set(tag, { failures, until: performance.now() + Math.min(POLL_MS * 2 ** (failures - 1), MAX_REST_MS) });
-  }
-
-  function endRest(tag: string): void {
-    if (resting.delete(tag)) log.warn({ tag }, "the partition is taken from again");
-  }
-
   /** @param least slots that must be free */
   async function round(least: number): Promise<number> {
     const wakingsBefore = wakings;
     let isMore = false;
     let skipped = false;
-    const begunAt = turn++; // also when one of them fails: the others have their turn
+    const firstTag = turn++; // also when one of them fails: the others have their turn
     for (let i = 0; i < tags.length; i++) {
-      const tag = tags[(begunAt + i) % tags.length] as string;
-      if (isResting(tag)) continue;
+      const tag = tags[(firstTag + i) % tags.length] as string;
+      if (rests.has(tag)) continue;
+      const begunAt = performance.now();
       try {
         if (strays.mayBeIn(tag)) {
           if (calls.get(tag)) {
@@ -177,11 +166,11 @@ export function startTaker(options: TakerOptions): Taker {
         const free = options.allowance(freeSlots(), inFlight.size + asked);
         if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
         const wasAllThere = await calling(tag, () => takeFrom(tag, Math.min(free, half, MAX_TAKE)));
-        endRest(tag);
+        rests.answered(tag);
         if (!wasAllThere) continue;
       } catch (error) {
         if (tags.length === 1) throw error;
-        rest(tag, error);
+        rests.failed(tag, error, begunAt);
         continue;
       }
       isMore = true;
@@ -201,16 +190,20 @@ export function startTaker(options: TakerOptions): Taker {
     }
   });
 
-  return {
+  const taker: Taker = {
     wake() {
       wakings += 1;
       if (backlog === "none") backlog = "unknown";
       first.wake();
     },
-    stop: async () => void (await Promise.all([first.stop(), second.stop()])),
+    async stop() {
+      rests.stop();
+      await Promise.all([first.stop(), second.stop()]);
+    },
     inFlight,
     idle: () => (inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
   };
+  return taker;
 }
 
 function nextTurn(): Promise<void> {

@@ -12,19 +12,20 @@ import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { RetryPolicy } from "../domain/outcome.ts";
 import type { Outbox } from "../journal/outbox.ts";
+import type { RollbackReader } from "../journal/reader.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
 import { RedisAway } from "../stream/fault.ts";
 import { tagsOf } from "../stream/keys.ts";
-import { reclaim } from "../stream/lease.ts";
 import type { NewKind } from "../stream/newKinds.ts";
 import { eventOf } from "../stream/record.ts";
-import { sentOrAttested } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
 import { wasRolledBack } from "../stream/transaction.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
 import { createCircuit } from "./circuit.ts";
-import { logReclaimed, startAlerter, startHeart, startJanitor, startPromoter, startReclaimer } from "./keepers.ts";
+import { enter } from "./entry.ts";
+import { startAlerter, startHeart, startJanitor, startPromoter, startReclaimer } from "./keepers.ts";
+import { type Loop, startLoop } from "./loop.ts";
 import { createDealer } from "./priorities.ts";
 import { createSettler } from "./settler.ts";
 import { type Slot, startTaker } from "./taker.ts";
@@ -49,8 +50,8 @@ export interface WorkerOptions {
   mailer: Mailer;
   booking: BookingPolicy;
   outbox: Outbox;
-  /** A rollback that Redis has not been told yet. */
-  isRolledBack: (eventId: string) => boolean;
+  /** Rollbacks that Redis has not been told yet. */
+  rollbacks: Pick<RollbackReader, "isRolledBack" | "hasChangedSince">;
   /** Told of each kind of dead letters once. */
   alert?: ((kind: NewKind) => void) | undefined;
   log: Logger;
@@ -65,12 +66,20 @@ export interface Worker {
 /** Time for the settlements of aborted attempts, and again for the calls of the keepers. */
 const LAST_SETTLEMENTS_MS = 1_000;
 
+/** As long as a timer can be. */
+const NEVER_MS = 2_147_483_647;
+
 /** Resolves when it takes messages. Rejects with RedisAway when Redis cannot be asked: try again. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, consumer, log, policy, mailer } = options;
   const tags = tagsOf(options.partitions);
-  await settleThePast(options);
-  for (const tag of tags) logReclaimed(await reclaim(redis, tag, { of: consumer }, 0, policy), log);
+  const left = options.outbox.left();
+  const entries = await Promise.allSettled(tags.map((tag) => enter(tag, left, options)));
+  const entered = tags.filter((_, i) => entries[i]?.status === "fulfilled");
+  for (const entry of entries) {
+    if (entry.status === "fulfilled") continue;
+    if (entered.length === 0 || !(entry.reason instanceof RedisAway)) throw entry.reason;
+  }
 
   const circuit = createCircuit(
     () => mailer.probe(),
@@ -97,7 +106,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const startedAt = performance.now();
     const event = eventOf(taken.json);
     log.debug({ eventId: event?.id, messageId: taken.messageId, attempt: taken.attempt }, "message sending");
-    void attempt(taken, event, deps).then((settlement) => {
+    void attempt(taken, slot.askedAt, event, deps).then((settlement) => {
       const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
       settler.settle(taken, settlement, (written) => {
         slot.settled();
@@ -110,7 +119,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   const taker = startTaker({
     redis,
-    tags,
+    tags: entered,
     consumer,
     concurrency: options.concurrency,
     allowance: (free, inFlight) => Math.min(circuit.allowance(free, inFlight), storeAllows(inFlight)),
@@ -128,14 +137,36 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const connection = options.openBlocking();
     return { connection, waker: startWaker(connection, together, () => taker.wake(), log) };
   });
-  const keepers = [
-    startPromoter(redis, tags, log),
-    startHeart(redis, tags, consumer, () => [...taker.inFlight.values()], options.leaseMs, policy, log),
-    startReclaimer(redis, tags, consumer, options.leaseMs, policy, log),
-    startChecker({ ...options, tags }),
-    startJanitor(redis, tags, log),
-    alerter,
-  ];
+  const keepers: Loop[] = [alerter];
+  function keep(tag: string): void {
+    const own = logOf(tag);
+    keepers.push(
+      startPromoter(redis, tag, own),
+      startHeart(redis, tag, consumer, () => [...taker.inFlight.values()], options.leaseMs, policy, own),
+      startReclaimer(redis, tag, consumer, options.leaseMs, policy, own),
+      startChecker({ ...options, tag, log: own }),
+      startJanitor(redis, tag, own),
+    );
+  }
+  /** A cluster's shard that is away when a worker starts does not keep it from the others. */
+  function enterLater(tag: string): Loop {
+    let done = false;
+    return startLoop("entry", logOf(tag), async () => {
+      if (done) return NEVER_MS;
+      await enter(tag, left, options);
+      done = true;
+      if (stopping.signal.aborted) return NEVER_MS;
+      entered.push(tag);
+      keep(tag);
+      taker.wake();
+      return NEVER_MS;
+    });
+  }
+  function logOf(tag: string): Logger {
+    return tags.length === 1 ? log : log.child({ tag });
+  }
+  for (const tag of entered) keep(tag);
+  keepers.push(...tags.filter((tag) => !entered.includes(tag)).map(enterLater));
 
   return {
     async stop(deadlineMs) {
@@ -157,24 +188,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.info({ leftInFlight: taker.inFlight.size }, "worker stopped");
     },
   };
-}
-
-/** Facts of an earlier life: the mail has left, whatever Redis thinks of the message. */
-async function settleThePast({ redis, consumer, outbox, retentionMs, log }: WorkerOptions): Promise<void> {
-  for (const { id, facts } of outbox.left()) {
-    for (const fact of facts) {
-      const { tag, messageId, attempt, reply } = fact;
-      try {
-        const [settled] = await sentOrAttested(redis, tag, consumer, retentionMs, [fact]);
-        if (settled) log.warn({ messageId, attempt, reply }, "message sent, settled after a restart");
-      } catch (error) {
-        if (error instanceof RedisAway) throw error;
-        // One that cannot be settled is no reason to send nothing any more.
-        log.error({ err: error, messageId, attempt, reply }, "message sent, and could not be settled after a restart");
-      }
-    }
-    outbox.forget(id);
-  }
 }
 
 function logSettled(

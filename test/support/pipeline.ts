@@ -76,7 +76,7 @@ export async function startPipeline(server: TestRedis): Promise<Pipeline> {
         retentionMs: 86_400_000,
         booking: { store: undefined, delaysMs: [100], maxAsks: 3 },
         outbox: openOutbox(folder, lines.log),
-        isRolledBack: () => false,
+        rollbacks: { isRolledBack: () => false, hasChangedSince: () => false },
         priorityOrder: "weighted",
         policy: { maxRetries: 3, retryDelaysMs: [1], onUnknown: "resend" },
         render: createRenderer({ from: FROM }),

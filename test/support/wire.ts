@@ -7,6 +7,8 @@ export interface Wire {
   address: RedisAddress & { kind: "unix" };
   /** From now on Redis's replies are swallowed; what is sent still arrives. */
   swallowReplies(): void;
+  /** Redis's replies wait until the returned function is called; what is sent still arrives. */
+  holdReplies(): () => void;
   /** Existing connections go dead in both directions; new ones work. */
   freeze(): void;
   /** Existing connections are closed; new ones work. */
@@ -37,6 +39,13 @@ export async function startWire(to: string): Promise<Wire> {
     connections: 0,
     swallowReplies() {
       for (const { client, redis } of pairs) redis.unpipe(client).on("data", () => {});
+    },
+    holdReplies() {
+      const held = [...pairs];
+      for (const { client, redis } of held) redis.unpipe(client).pause();
+      return () => {
+        for (const { client, redis } of held) redis.pipe(client);
+      };
     },
     freeze() {
       for (const { client, redis } of pairs) {

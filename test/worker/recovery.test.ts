@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BookingStore } from "../../src/booking/store.ts";
+import { openJournal } from "../../src/journal/journal.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
+import { openRollbackReader } from "../../src/journal/reader.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
@@ -13,6 +15,7 @@ import { rollback } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import type { FakeRelay } from "../support/relay.ts";
 import { until } from "../support/until.ts";
+import { startWire } from "../support/wire.ts";
 import { mailerThat, onPipeline } from "./fixture.ts";
 
 const TAG = tagOf(0);
@@ -81,7 +84,10 @@ test("a rollback that is journaled while the booking store is asked wins over th
     isRolledBack = true;
     return { kind: "paid" };
   });
-  await on.pipeline.startWorker(relay.url, { isRolledBack: () => isRolledBack, booking });
+  await on.pipeline.startWorker(relay.url, {
+    rollbacks: { isRolledBack: () => isRolledBack, hasChangedSince: () => false },
+    booking,
+  });
   const id = await on.pipeline.post(eventWith("evt_1"));
   await on.pipeline.entered(id, "cancelled");
   expect(relay.received).toEqual([]);
@@ -101,11 +107,41 @@ test("a rollback that Redis is told while the booking store is asked wins over t
   expect(relay.received).toEqual([]);
 });
 
+test("a rollback that leaves the journal when its message is taken already wins over a worker that comes late", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "pp-"));
+  const { log } = on.pipeline.lines;
+  const journal = openJournal(directory, 1_000_000, log);
+  const rollbacks = openRollbackReader(directory, log);
+  const wire = await startWire(on.server.address.path);
+  const redis = connect(wire.address, "worker");
+  await redis.connect();
+  try {
+    await journal.append({ kind: "rollback", eventId: "evt_1", bodyHash: "", json: "", at: Date.now() });
+    const worker = await on.pipeline.startWorker(relay.url, { redis, rollbacks });
+    const release = wire.holdReplies();
+    const id = await on.pipeline.post(eventWith("evt_1"));
+    await on.pipeline.entered(id, "sending");
+    // As the service takes its journal over.
+    expect((await rollback(on.pipeline.redis, TAG, id, 60_000)).kind).toBe("in_flight");
+    journal.remove(journal.oldest(1));
+    release();
+    await on.pipeline.entered(id, "cancelled");
+    expect(relay.received).toEqual([]);
+    await worker.stop(1_000);
+  } finally {
+    redis.disconnect();
+    await wire.stop();
+    rollbacks.close();
+    journal.close();
+    rmSync(directory, { recursive: true });
+  }
+});
+
 test("a journal that cannot be read keeps mail back, spends no attempt and ends no worker", async () => {
   const isRolledBack = () => {
     throw new Error("SQLITE_CORRUPT: database disk image is malformed");
   };
-  await on.pipeline.startWorker(relay.url, { isRolledBack });
+  await on.pipeline.startWorker(relay.url, { rollbacks: { isRolledBack, hasChangedSince: () => false } });
   const id = await on.pipeline.post(eventWith("evt_1"));
   const { reason } = await on.pipeline.entered(id, "scheduled");
   expect(reason).toContain("nobody can say whether it was rolled back");

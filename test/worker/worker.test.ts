@@ -139,7 +139,8 @@ test("a rollback that waits in the journal wins over a mail that waits for a con
   const relay = await on.relayWith({ dot: ["keep, hang"] });
   const mailer = createMailer({ smtpUrl: relay.url, from: FROM, maxConnections: 1 });
   const rolledBack = new Set<string>();
-  await on.pipeline.startWorker(relay.url, { mailer, isRolledBack: (eventId) => rolledBack.has(eventId) });
+  const rollbacks = { isRolledBack: (eventId: string) => rolledBack.has(eventId), hasChangedSince: () => false };
+  await on.pipeline.startWorker(relay.url, { mailer, rollbacks });
   const first = await on.pipeline.post(eventWith("evt_1"));
   await relay.until(({ silent }) => silent === 1);
   const second = await on.pipeline.post(eventWith("evt_2"));
