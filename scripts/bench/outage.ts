@@ -28,7 +28,7 @@ await redis.connect();
 const journal = openJournal(directory, 4e9, log);
 const drained = Promise.withResolvers<number>();
 const ingress = createFallback({
-  inner: openIngress(redis, { delayMs: 60_000, log }),
+  inner: openIngress(redis, { delayMs: 60_000, durability: () => "fsynced", log }),
   journal,
   messageIdOf: (eventId) => messageIdOf(eventId, 0),
   partitions: 1,
