@@ -157,8 +157,9 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
       return entries;
     },
     remove(entries) {
-      onTable(() => table.remove(entries.filter((entry) => read.has(entry))));
-      const removed = entries.filter((entry) => read.has(entry));
+      const ours = () => entries.filter((entry) => read.has(entry)); // none, once the file is another
+      onTable(() => table.remove(ours()));
+      const removed = ours();
       full = false;
       failed = false;
       depth -= removed.length;

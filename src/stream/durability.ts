@@ -1,8 +1,9 @@
 /* What an acknowledged write survives on this Redis, asked when a connection is made and now and then. */
-import { Cluster, type Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import type { Durability } from "../domain/ingress.ts";
 import { awayReason } from "./fault.ts";
 import { tagOf } from "./keys.ts";
+import { nodesOf } from "./nodes.ts";
 
 /** What is promised is what the weakest master of a cluster keeps. */
 export async function readDurability(redis: Redis): Promise<Durability> {
@@ -18,8 +19,7 @@ export async function countDelayedSyncs(redis: Redis): Promise<number> {
 }
 
 function mastersOf(redis: Redis): Redis[] {
-  const client: unknown = redis;
-  return client instanceof Cluster ? client.nodes("master") : [redis];
+  return nodesOf(redis, "master") ?? [redis];
 }
 
 /**

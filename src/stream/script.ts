@@ -1,7 +1,8 @@
 /* How a Lua file becomes a typed function: its prelude, its registration, its call, its faults. */
-import { Cluster, type Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import { awayReason, NO_ANSWER, RedisAway } from "./fault.ts";
 import { LUA_NAMES } from "./keys.ts";
+import { nodesOf } from "./nodes.ts";
 import prelude from "./prelude.lua" with { type: "text" };
 
 /** Redis's clock, epoch ms. */
@@ -66,9 +67,9 @@ export function booleansOf(reply: unknown): boolean[] {
  * While it is reconnecting, closing it would park it for ever. Of a cluster's only those are closed that do not answer.
  */
 function closeOnce(redis: Redis): void {
-  const client: unknown = redis;
-  if (client instanceof Cluster) {
-    for (const node of client.nodes("all")) void closeUnlessItAnswers(node);
+  const nodes = nodesOf(redis, "all");
+  if (nodes !== undefined) {
+    for (const node of nodes) void closeUnlessItAnswers(node);
     return;
   }
   if (redis.status !== "ready" || closing.has(redis)) return;

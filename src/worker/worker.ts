@@ -150,11 +150,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
   /** A cluster's shard that is away when a worker starts does not keep it from the others. */
   function enterLater(tag: string): Loop {
-    let done = false;
     return startLoop("entry", logOf(tag), async () => {
-      if (done) return NEVER_MS;
+      if (entered.includes(tag)) return NEVER_MS;
       await enter(tag, left, options);
-      done = true;
       if (stopping.signal.aborted) return NEVER_MS;
       entered.push(tag);
       keep(tag);
