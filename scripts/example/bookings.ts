@@ -33,9 +33,9 @@ export interface Bookings {
 
 export function openBookings(path: string): Bookings {
   const db = new Database(path, { create: true, strict: true });
+  db.run("PRAGMA busy_timeout = 2000"); // first: who opens or closes the file has it for a moment
   db.run("PRAGMA journal_mode = WAL");
   db.run("PRAGMA synchronous = FULL"); // a payment that was answered is on the disk
-  db.run("PRAGMA busy_timeout = 2000");
   db.run(`CREATE TABLE IF NOT EXISTS bookings (
     id TEXT PRIMARY KEY,
     status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'paid', 'cancelled')),

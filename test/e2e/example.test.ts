@@ -10,6 +10,7 @@ import { INGEST_KEY, makeDataDir, startService, type TestService } from "../supp
 import { until } from "../support/until.ts";
 
 const APP = join(import.meta.dir, "../../scripts/example/app.ts");
+const BOOKINGS = join(import.meta.dir, "../../scripts/example/bookings.ts");
 const STATUS_KEY = "test-status-key";
 
 setDefaultTimeout(60_000);
@@ -101,6 +102,19 @@ async function decided(eventId: string, ending: "held" | "cancelled" | undefined
   }
   expect(await stateOf(eventId)).toBe(ending as string);
 }
+
+test("the bookings are opened while another process opens and closes them", async () => {
+  const shared = join(folder.path, "shared.sqlite");
+  const openOften = `
+    const { openBookings } = await import(${JSON.stringify(BOOKINGS)});
+    for (let i = 0; i < 300; i++) openBookings(${JSON.stringify(shared)}).close();
+  `;
+  const processes = [1, 2].map(() =>
+    Bun.spawn([process.execPath, "-e", openOften], { stdout: "ignore", stderr: "pipe" }),
+  );
+  const said = await Promise.all(processes.map(({ stderr }) => new Response(stderr).text()));
+  expect(said).toEqual(["", ""]);
+});
 
 describe("a payment", () => {
   test("that succeeds sends one mail", async () => {
