@@ -3,9 +3,16 @@
  *   - It is started again when it ends, with a growing pause.
  *   - Its standard input is a pipe from here: when that closes, also after kill -9 of this process, the child
  *     knows that it is an orphan and stops.
+ *   - It is nicer than the service and its Redis, so that a post does not wait for a mail where cores are short. For that
+ *     it stays in their session: Linux may weigh whole sessions against each other, and niceness within one alone
+ *     (autogroup, sched(7)). So Ctrl-C reaches it, too, and it leaves that to the service (main.ts).
  */
+import { setPriority } from "node:os";
 import type { Logger } from "pino";
 import { type Supervised, supervise } from "../stream/supervise.ts";
+
+/** Where both want one core the service has three quarters of it. */
+const NICE = 5;
 
 /** @param env the whole environment of the child */
 export function startWorkerChild(
@@ -19,8 +26,12 @@ export function startWorkerChild(
       stdin: "pipe",
       stdout: "inherit",
       stderr: "inherit",
-      detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
     });
+    try {
+      setPriority(child.pid, NICE); // before it makes threads, which have what their maker has
+    } catch (err) {
+      log.warn({ err }, "worker has the service's priority");
+    }
     log.info({ pid: child.pid }, "worker process started");
     return child;
   };

@@ -1,5 +1,6 @@
 /* How the service is told to stop, and what is under way meanwhile. */
 import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import type { RelayScript } from "../support/relay.ts";
@@ -36,8 +37,9 @@ async function shown(service: TestService, id: string): Promise<Shown> {
 describe("a mail whose final dot is sent ends before the process does, and is not sent again:", () => {
   test.each([
     ["SIGTERM for service and worker, as from systemd", "SIGTERM", true],
+    ["SIGINT for service and worker, as from Ctrl-C", "SIGINT", true],
     ["SIGINT twice at once, as from Ctrl-C on `bun run start`", "SIGINT", false],
-    ["SIGHUP, as from a terminal that is closed", "SIGHUP", false],
+    ["SIGHUP for service and worker, as from a terminal that is closed", "SIGHUP", true],
   ] as const)("%s", async (_, signal, alsoWorker) => {
     const { relay, start } = await whole({ dot: ["keep, hang"] });
     const service = await start();
@@ -55,6 +57,40 @@ describe("a mail whose final dot is sent ends before the process does, and is no
     expect([message.state, message.attempts.length, relay.received.length]).toEqual(["sent", 1, 1]);
   });
 });
+
+test("Ctrl-C that reaches the worker first does not end it", async () => {
+  const { relay, start } = await whole({});
+  const service = await start();
+  await service.line(({ msg }) => msg === "worker started");
+  const worker = await workerOf(service);
+  for (const signal of ["SIGINT", "SIGHUP"] as const) process.kill(worker, signal);
+  await post(service, "evt_1");
+  await relay.until(({ received }) => received.length === 1);
+  const said = service.lines.map(({ msg }) => msg);
+  expect(said.filter((msg) => msg === "stopping" || msg.startsWith("worker ended"))).toEqual([]);
+  expect(isAlive(worker)).toBe(true);
+});
+
+test.skipIf(process.platform !== "linux")(
+  "the worker is nicer than the service, and in its session, with all its threads",
+  async () => {
+    const { start } = await whole({});
+    const service = await start();
+    await service.line(({ msg }) => msg === "worker started");
+    const worker = await workerOf(service);
+    // proc_pid_stat(5), behind the name: the 4th is the session, the 17th the nice value.
+    const ofThreads = (pid: number, field: number) => [
+      ...new Set(
+        readdirSync(`/proc/${pid}/task`).map((thread) => {
+          const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+          return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[field - 1]);
+        }),
+      ),
+    ];
+    expect(ofThreads(worker, 17)).toEqual(ofThreads(service.process.pid, 17).map((nice) => nice + 5));
+    expect(ofThreads(worker, 4)).toEqual(ofThreads(service.process.pid, 4));
+  },
+);
 
 test("nohup is kept: SIGHUP is ignored where it was", async () => {
   const { path, remove } = makeDataDir();
