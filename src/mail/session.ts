@@ -5,6 +5,7 @@
  * and under Bun a socket's own timeout does not fire while a write is held up by a relay that stopped
  * reading, so the times allowed are kept here.
  */
+import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
 import type { Phase, SmtpError } from "./classify.ts";
@@ -153,6 +154,7 @@ function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {
           allow(timeouts.replyMs);
         }
         phase = reached;
+        if (reached === "dot") inOnePacket(connection._socket);
         return true;
       });
       connection.lastServerResponse = false;
@@ -200,6 +202,13 @@ function contentOf(raw: Buffer, mayGoOn: (phase: "content" | "dot") => boolean):
       if (at >= raw.length) this.push(null);
     },
   });
+}
+
+/** What is written before this turn of the event loop ends: the final dot does not travel behind its content alone. */
+function inOnePacket(socket: Socket | false | null): void {
+  if (!socket) return;
+  socket.cork();
+  setImmediate(() => socket.uncork());
 }
 
 function lost(): SmtpError {
