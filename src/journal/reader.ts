@@ -24,15 +24,24 @@ export interface RollbackReader {
   close(): void;
 }
 
+interface Answer {
+  found: 0 | 1;
+  /** Of what others have written. https://www.sqlite.org/pragma.html#pragma_data_version */
+  version: number;
+}
+
 interface Open {
   database: Database;
-  statement: Statement<unknown, [string]>;
-  /** Of what others have written. https://www.sqlite.org/pragma.html#pragma_data_version */
-  version: Statement<{ data_version: number }>;
+  statement: Statement<Answer, [string]>;
   seenVersion: number | undefined;
   /** From before it was opened: where that has changed meanwhile, it is opened once more than needed. */
   place: Place;
 }
+
+/** One look at both: a rollback that had left before it has changed the version. */
+const ASK = `
+  SELECT EXISTS (SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ?) AS found, data_version AS version
+  FROM pragma_data_version`;
 
 /** Nothing is rolled back as long as there is no journal: the service may be on another machine. */
 export function openRollbackReader(directory: string, log: Logger): RollbackReader {
@@ -50,11 +59,8 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
     const database = new Database(file, { readonly: true });
     try {
       database.run(BUSY_TIMEOUT);
-      const statement: Statement<unknown, [string]> = database.prepare(
-        "SELECT 1 FROM entries WHERE kind = 'rollback' AND eventId = ? LIMIT 1",
-      );
-      const version: Statement<{ data_version: number }> = database.prepare("PRAGMA data_version");
-      open = { database, statement, version, seenVersion: undefined, place };
+      const statement: Statement<Answer, [string]> = database.prepare(ASK);
+      open = { database, statement, seenVersion: undefined, place };
       return open;
     } catch (error) {
       database.close();
@@ -65,28 +71,22 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
 
   function close(): void {
     open?.statement.finalize(); // or the file would stay open
-    open?.version.finalize();
     open?.database.close();
     open = undefined;
-  }
-
-  /** After the question: what had left before it has changed the version by now. */
-  function noticeChange(file: Open): void {
-    const version = file.version.get()?.data_version;
-    if (version === file.seenVersion) return;
-    file.seenVersion = version;
-    changedAt = performance.now();
   }
 
   return {
     isRolledBack(eventId) {
       try {
         const file = opened();
-        const found = file?.statement.get(eventId) != null;
-        if (file !== undefined && !found) noticeChange(file);
+        const answer = file?.statement.get(eventId);
+        if (file !== undefined && answer?.version !== file.seenVersion) {
+          file.seenVersion = answer?.version;
+          changedAt = performance.now();
+        }
         if (failed) log.warn("journal can be read again");
         failed = false;
-        return found;
+        return answer?.found === 1;
       } catch (error) {
         if (!failed) log.error({ err: error }, "journal cannot be read for rollbacks, no mail is sent meanwhile");
         failed = true;
