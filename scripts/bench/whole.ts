@@ -26,6 +26,7 @@ export async function startWhole(...sinkArgs: string[]): Promise<Whole> {
   const service = Bun.spawn([process.execPath, join(import.meta.dir, "../../src/main.ts"), "start"], {
     env: {
       PATH: process.env["PATH"],
+      ...allocatorSettings(),
       ROLE: "all",
       PORT: String(port),
       DATA_DIR: directory,
@@ -59,4 +60,9 @@ export async function startWhole(...sinkArgs: string[]): Promise<Whole> {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** As scripts/start has them, from scripts/setup. */
+function allocatorSettings(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("MIMALLOC_")));
 }
