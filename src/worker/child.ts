@@ -7,11 +7,11 @@
  *     it stays in their session: Linux may weigh whole sessions against each other, and niceness within one alone
  *     (autogroup, sched(7)). So Ctrl-C reaches it, too, and it leaves that to the service (main.ts).
  */
-import { setPriority } from "node:os";
+import { constants, getPriority, setPriority } from "node:os";
 import type { Logger } from "pino";
 import { type Supervised, supervise } from "../stream/supervise.ts";
 
-/** Where both want one core the service has three quarters of it. */
+/** On top of the service's: where both want one core it has three quarters of it. */
 const NICE = 5;
 
 /** @param env the whole environment of the child */
@@ -28,7 +28,8 @@ export function startWorkerChild(
       stderr: "inherit",
     });
     try {
-      setPriority(child.pid, NICE); // before it makes threads, which have what their maker has
+      const nice = Math.min(getPriority() + NICE, constants.priority.PRIORITY_LOW);
+      setPriority(child.pid, nice); // before it makes threads, which have what their maker has
     } catch (err) {
       log.warn({ err }, "worker has the service's priority");
     }
