@@ -76,13 +76,7 @@ async function start(): Promise<void> {
   };
   // First of all: as PID 1 a process has no default action for these.
   process.on("SIGTERM", () => void end("SIGTERM", config.SHUTDOWN_MS));
-  if (!isChild) {
-    if (!isIgnored(constants.signals.SIGHUP)) process.on("SIGHUP", () => void end("SIGHUP", config.SHUTDOWN_MS));
-    process.on("SIGINT", () => {
-      if (endingSince !== undefined && performance.now() - endingSince > IMPATIENT_MS) exit(1);
-      void end("SIGINT", config.SHUTDOWN_MS);
-    });
-  } else {
+  if (isChild) {
     // A terminal sends them to the service as well, which stops the rest in order.
     for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => undefined);
     process.stdin.on("end", () => {
@@ -90,6 +84,12 @@ async function start(): Promise<void> {
       void end("the service is gone", ORPHAN_DEADLINE_MS);
     });
     process.stdin.resume();
+  } else {
+    if (!isIgnored(constants.signals.SIGHUP)) process.on("SIGHUP", () => void end("SIGHUP", config.SHUTDOWN_MS));
+    process.on("SIGINT", () => {
+      if (endingSince !== undefined && performance.now() - endingSince > IMPATIENT_MS) exit(1);
+      void end("SIGINT", config.SHUTDOWN_MS);
+    });
   }
   const running = config.ROLE === "worker" ? startWorkerRole(config, host) : startService(config, host);
   await running;

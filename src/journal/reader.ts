@@ -1,8 +1,8 @@
 /*
  * The worker's view of the service's journal: a rollback that waits there wins already. One that has just left it is in
- * Redis, so who took a message before must ask there. The service may begin a new
- * file meanwhile, so each answer looks first which one the path names. While it names none, the one that is open
- * holds all there is: the service has that one too, or is not there.
+ * Redis, so who took a message before must ask there. The service may begin a new file meanwhile, so each answer looks
+ * first which one the path names. While it names none, the one that is open holds all there is: the service has that one
+ * too, or is not there.
  */
 import { Database, type Statement } from "bun:sqlite";
 import type { Logger } from "pino";

@@ -3,8 +3,8 @@
  *   - It is started again when it ends, with a growing pause.
  *   - Its standard input is a pipe from here: when that closes, also after kill -9 of this process, the child
  *     knows that it is an orphan and stops.
- *   - It is nicer than the service and its Redis, so that a post does not wait for a mail where cores are short. For that
- *     it stays in their session: Linux may weigh whole sessions against each other, and niceness within one alone
+ *   - It is nicer than the service, so that a post does not wait for a mail where cores are short. For that it stays in
+ *     the service's session: Linux may weigh whole sessions against each other, and niceness within one alone
  *     (autogroup, sched(7)). So Ctrl-C reaches it, too, and it leaves that to the service (main.ts).
  */
 import { constants, getPriority, setPriority } from "node:os";
