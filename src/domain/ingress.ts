@@ -35,9 +35,9 @@ export type Posted =
   | { kind: "unavailable"; reason: string; takesDecisions?: true };
 
 export type Committed =
-  /** HELD until now, or committed before. */
+  /** It waits for no decision, any more or at all, and is not cancelled. */
   | { kind: "committed"; messageId: string; state: State; dueAt: number }
-  /** Rolled back before: no attempt will begin; one may be under way. */
+  /** Rolled back, dropped, or its booking is cancelled: no attempt will begin; one may be under way. */
   | { kind: "cancelled"; messageId: string }
   | { kind: "not_found" }
   /** Kept on the local disk until Redis is back. */

@@ -75,7 +75,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       security: PRODUCER,
       requestParams: { path: eventPath },
       responses: {
-        200: json("Committed, now or before", replies.commitReply),
+        200: json("Committed now or before, or never held", replies.commitReply),
         202: json("Kept on the local disk until Redis is back", replies.commitReply),
         ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
       },

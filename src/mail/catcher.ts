@@ -122,7 +122,7 @@ function listening(server: Server | SMTPServer, port: number, host: string): Pro
 function messageIdOf(raw: Buffer): string | undefined {
   const end = raw.indexOf("\r\n\r\n");
   const head = raw.toString("latin1", 0, end === -1 ? raw.length : end);
-  return /^X-Postpaid-Message: ([\w-]{1,64})\r?$/im.exec(head)?.[1];
+  return /^X-Postpaid-Message: ([\w.-]{1,64})\r?$/im.exec(head)?.[1];
 }
 
 function portError(cause: NodeJS.ErrnoException, port: number, host: string): Error {

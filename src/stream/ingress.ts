@@ -15,7 +15,7 @@ import { digestOf, key, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
 import { script } from "./script.ts";
-import { commit, rollback } from "./transaction.ts";
+import { commit, type Decided, rollback } from "./transaction.ts";
 
 const enqueue = script("enqueue", source);
 
@@ -27,6 +27,8 @@ const MAX_CALL = 64;
  * in the next.
  */
 const MAX_CALLS = 2;
+
+const DECIDED = { commit: "message committed", rollback: "message rolled back" };
 
 export interface IngressOptions {
   partitions: number;
@@ -135,6 +137,21 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     options.log.info({ eventId, messageId, dueAt }, `message ${state}`);
   }
 
+  /** A decision that was repeated, came too late or has to wait for the end of an attempt is no transition. */
+  async function decided<Answer extends object>(
+    decision: keyof typeof DECIDED,
+    eventId: string,
+    decide: (tag: string, messageId: string) => Promise<Decided<Answer>>,
+  ) {
+    const partition = partitionOf(eventId, options.partitions);
+    const decided = await orUnavailable(() => decide(tagOf(partition), messageIdOf(eventId, partition)));
+    if ("kind" in decided) return decided;
+    const { answer, changed } = decided;
+    const fields: object = { eventId, ...answer };
+    options.log.info(fields, changed ? DECIDED[decision] : `${decision} changed no state`);
+    return answer;
+  }
+
   return {
     post(event, acceptedAt) {
       return new Promise((resolve, reject) => {
@@ -143,20 +160,9 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
         queue.waiting.push({ event, acceptedAt, resolve, reject });
       });
     },
-    async commit(eventId) {
-      const partition = partitionOf(eventId, options.partitions);
-      const messageId = messageIdOf(eventId, partition);
-      const committed = await orUnavailable(() => commit(redis, tagOf(partition), messageId));
-      if (committed.kind === "committed") options.log.info({ eventId, ...committed }, "message committed");
-      return committed;
-    },
-    async rollback(eventId) {
-      const partition = partitionOf(eventId, options.partitions);
-      const messageId = messageIdOf(eventId, partition);
-      const rolledBack = await orUnavailable(() => rollback(redis, tagOf(partition), messageId, options.retentionMs));
-      if (rolledBack.kind !== "unavailable") options.log.info({ eventId, ...rolledBack }, "message rolled back");
-      return rolledBack;
-    },
+    commit: (eventId) => decided("commit", eventId, (tag, messageId) => commit(redis, tag, messageId)),
+    rollback: (eventId) =>
+      decided("rollback", eventId, (tag, messageId) => rollback(redis, tag, messageId, options.retentionMs)),
   };
 }
 

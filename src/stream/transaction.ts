@@ -15,20 +15,31 @@ const rollbackScript = script("rollback", rollbackSource, " flags=allow-oom");
 const checkScript = script("check", checkSource, " flags=allow-oom");
 const undecidedScript = script("undecided", undecidedSource, " flags=allow-oom");
 
+/** The answer to a producer, and whether this call changed the message's state: one that is repeated does not. */
+export interface Decided<Answer> {
+  answer: Answer;
+  changed: boolean;
+}
+
 /** HELD -> SCHEDULED | QUEUED. @param messageId the one that the event gives. Throws RedisAway. */
-export async function commit(redis: Redis, tag: string, messageId: string): Promise<Committed> {
-  const reply = (await commitScript(redis, tag, [messageId])) as [string, string, State, string | number];
-  const [word, id, state, dueAt] = reply;
-  if (word === "not_found") return { kind: "not_found" };
-  if (word === "cancelled") return { kind: "cancelled", messageId: id };
-  return { kind: "committed", messageId: id, state, dueAt: Number(dueAt) };
+export async function commit(redis: Redis, tag: string, messageId: string): Promise<Decided<Committed>> {
+  const reply = (await commitScript(redis, tag, [messageId])) as [string, string, State, string | number, number];
+  const [word, id, state, dueAt, changed] = reply;
+  if (word === "not_found") return { answer: { kind: "not_found" }, changed: false };
+  if (word === "cancelled") return { answer: { kind: "cancelled", messageId: id }, changed: false };
+  return { answer: { kind: "committed", messageId: id, state, dueAt: Number(dueAt) }, changed: changed === 1 };
 }
 
 /** Anything but SENDING and SENT -> CANCELLED. @param messageId the one that the event gives. Throws RedisAway. */
-export async function rollback(redis: Redis, tag: string, messageId: string, retentionMs: number): Promise<RolledBack> {
+export async function rollback(
+  redis: Redis,
+  tag: string,
+  messageId: string,
+  retentionMs: number,
+): Promise<Decided<RolledBack>> {
   const reply = await rollbackScript(redis, tag, [messageId, retentionMs]);
-  const [kind, id, state] = reply as ["cancelled" | "in_flight" | "too_late", string, State];
-  return { kind, messageId: id, state };
+  const [kind, id, state, changed] = reply as ["cancelled" | "in_flight" | "too_late", string, State, number];
+  return { answer: { kind, messageId: id, state }, changed: changed === 1 };
 }
 
 /** Whether it was rolled back since it was taken. */

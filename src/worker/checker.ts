@@ -32,11 +32,11 @@ export function startChecker(options: CheckerOptions): Loop {
     const status = bookingId === undefined ? undefined : await booking.store?.statusOf(bookingId);
     const line = { eventId, messageId, asked, status: status?.kind ?? "nobody to ask" };
     if (status?.kind === "cancelled" || options.rollbacks.isRolledBack(eventId)) {
-      await rollback(redis, tag, firstMessageId(messageId), options.retentionMs);
-      log.info(line, "message rolled back");
+      const { changed } = await rollback(redis, tag, firstMessageId(messageId), options.retentionMs);
+      if (changed) log.info(line, "message rolled back");
     } else if (status?.kind === "paid") {
-      await commit(redis, tag, firstMessageId(messageId));
-      log.info(line, "message committed");
+      const { changed } = await commit(redis, tag, firstMessageId(messageId));
+      if (changed) log.info(line, "message committed");
     } else if (status?.kind === "unavailable") {
       log.warn(line, "message still held, its booking store is asked again");
     } else {

@@ -7,6 +7,7 @@ import { simpleParser } from "mailparser";
 import { type Catcher, type CatcherOptions, checkPort, startCatcher } from "../../src/mail/catcher.ts";
 import { createMailer } from "../../src/mail/transport.ts";
 import { freePort } from "../support/freePort.ts";
+import { keepLines } from "../support/log.ts";
 import { MAIL } from "./fixtures.ts";
 
 let home: string;
@@ -50,6 +51,20 @@ describe("a caught mail", () => {
     expect(mail.subject).toBe(MAIL.subject);
     expect(mail.text).toBe(MAIL.text);
     expect(mail.html).toBe(MAIL.html);
+  });
+
+  test("names the message, also a later one of the same event", async () => {
+    const { log, lines } = keepLines();
+    const catcher = await catcherWith({ log });
+    const mailer = createMailer({
+      smtpUrl: `smtp://127.0.0.1:${catcher.port}`,
+      from: "ve@example.com",
+      maxConnections: 1,
+    });
+    await mailer.send({ ...MAIL, messageIdHeader: "msg_0a-b_c.2@example.com" });
+    await mailer.close();
+    expect(lines).toMatchObject([{ messageId: "msg_0a-b_c.2", msg: "mail caught" }]);
+    expect(await readdir(directory)).toEqual([expect.stringMatching(/-msg_0a-b_c\.2\.eml$/)]);
   });
 
   test("can be read by nobody else", async () => {

@@ -12,6 +12,7 @@ import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/st
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { check, leaveUndecided, type Undecided } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
+import { keepLines } from "../support/log.ts";
 import { accepted, DAY_MS, endDedupWindow, onRedis, postAndTake, redisNow, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
@@ -155,6 +156,32 @@ describe("a check-back", () => {
     await ingress.rollback("evt_2");
     expect((await check(on.redis, TAG, 10, [0])).undecided).toEqual([]);
   });
+});
+
+test("the log calls a decision a transition once, and only where it was one", async () => {
+  const { log, lines } = keepLines();
+  const ingress = on.ingress({ log });
+  await hold("evt_held");
+  await ingress.commit("evt_held");
+  await ingress.commit("evt_held");
+  await ingress.commit("evt_nobody");
+  const taken = (await takeAll(on.redis, "a"))[0] as Taken;
+  await ingress.rollback("evt_held");
+  await sent(on.redis, TAG, "a", DAY_MS, [{ ...taken, reply: "250 ok" }]);
+  await ingress.rollback("evt_held");
+  await hold("evt_2");
+  for (const id of ["evt_2", "evt_2", "evt_before", "evt_before"]) await ingress.rollback(id);
+  expect(lines.map((line) => [line["eventId"], line["msg"], line["kind"]])).toEqual([
+    ["evt_held", "message committed", "committed"],
+    ["evt_held", "commit changed no state", "committed"],
+    ["evt_nobody", "commit changed no state", "not_found"],
+    ["evt_held", "rollback changed no state", "in_flight"],
+    ["evt_held", "rollback changed no state", "too_late"],
+    ["evt_2", "message rolled back", "cancelled"],
+    ["evt_2", "rollback changed no state", "cancelled"],
+    ["evt_before", "message rolled back", "cancelled"],
+    ["evt_before", "rollback changed no state", "cancelled"],
+  ]);
 });
 
 describe("a rollback wins", () => {

@@ -96,7 +96,7 @@ test("a rollback that is journaled while the booking store is asked wins over th
 test("a rollback that Redis is told while the booking store is asked wins over the answer", async () => {
   const answers: string[] = [];
   const booking = bookingWith(async () => {
-    answers.push((await rollback(on.pipeline.redis, TAG, messageIdOf("evt_1", 0), 60_000)).kind);
+    answers.push((await rollback(on.pipeline.redis, TAG, messageIdOf("evt_1", 0), 60_000)).answer.kind);
     return { kind: "paid" };
   });
   await on.pipeline.startWorker(relay.url, { booking });
@@ -122,7 +122,7 @@ test("a rollback that leaves the journal when its message is taken already wins 
     const id = await on.pipeline.post(eventWith("evt_1"));
     await on.pipeline.entered(id, "sending");
     // As the service takes its journal over.
-    expect((await rollback(on.pipeline.redis, TAG, id, 60_000)).kind).toBe("in_flight");
+    expect((await rollback(on.pipeline.redis, TAG, id, 60_000)).answer.kind).toBe("in_flight");
     journal.remove(journal.oldest(1));
     release();
     await on.pipeline.entered(id, "cancelled");

@@ -185,7 +185,7 @@ describe("when the final dot was sent and no reply was read", () => {
     const message = await on.pipeline.messages.byId(id);
     expect(attemptsOf(message?.timeline ?? []).map(({ n, outcome }) => [n, outcome])).toEqual([[1, "unknown"]]);
     const rolledBack = await rollback(on.pipeline.redis, TAG, id, 60_000);
-    expect(rolledBack).toEqual({ kind: "too_late", messageId: id, state: "cancelled" });
+    expect(rolledBack.answer).toEqual({ kind: "too_late", messageId: id, state: "cancelled" });
   });
 
   test("with hold it waits for a person, who may replay it", async () => {
