@@ -9,7 +9,8 @@ import pretty from "pino-pretty";
 import { EVENT_EXAMPLE } from "../src/domain/example.ts";
 import { SETTINGS } from "../src/settings.ts";
 
-const { values } = parseArgs({ options: { once: { type: "boolean", default: false } } });
+const USAGE = "usage: scripts/demo [--once]   --once: ends when the mail was seen";
+const values = options();
 const root = join(import.meta.dir, "..");
 const dataDir = mkdtempSync(join(tmpdir(), "postpaid-demo-"));
 const caught = join(dataDir, "caught");
@@ -150,4 +151,16 @@ function freePort(port: string): Promise<string> {
     probe.once("error", () => resolve("0"));
     probe.listen(Number(port), "127.0.0.1", () => probe.close(() => resolve(port)));
   });
+}
+
+function options() {
+  try {
+    const { values } = parseArgs({ options: { once: { type: "boolean" }, help: { type: "boolean", short: "h" } } });
+    if (!values.help) return values;
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
 }

@@ -3,7 +3,7 @@ import pino, { type DestinationStream, type Logger } from "pino";
 
 export interface LogOptions {
   level: string;
-  /** Addresses and names as they are, instead of masked. */
+  /** Addresses as they are, instead of masked. */
   plain: boolean;
   destination: DestinationStream;
 }

@@ -124,7 +124,12 @@ export const SETTINGS = {
     isSigningKey,
     "always",
   ),
-  DELAY_MS: integer(10_000, 0, 30 * DAY_MS, "Delay before the first attempt, ms, where event and type set none."),
+  DELAY_MS: integer(
+    10_000,
+    0,
+    30 * DAY_MS,
+    "Delay before the first attempt, ms, where event and type set none; a held event waits for its commit instead.",
+  ),
   MAX_RETRIES: integer(10, 0, 100, "Retries after the first attempt, before a message is a dead letter."),
   RETRY_DELAYS: {
     default: "30s 2m 5m 15m 30m 1h 2h 4h 8h 16h",
@@ -185,5 +190,5 @@ export const SETTINGS = {
     "When the relay may have a mail and never said so: send again, or hold it for a person.",
   ),
   LOG_LEVEL: oneOf(["info", "trace", "debug", "warn", "error", "fatal", "silent"], "Least level that is logged."),
-  LOG_PII: oneOf(["masked", "plain"], "Addresses and names in the log."),
+  LOG_PII: oneOf(["masked", "plain"], "Addresses in the log: masked (a***@example.com), or as they are."),
 } satisfies Record<string, Setting<unknown>>;

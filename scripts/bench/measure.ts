@@ -27,7 +27,7 @@ export function percentile(values: readonly number[], share: number): number {
   return below + (above - below) * (at - Math.floor(at));
 }
 
-/** The example of the README, to a customer of its own as in real life: the index has one bucket for each. */
+/** The example of the README, to a customer of its own as in real life. */
 export function benchEvent(id: string, delayMs?: number) {
   return eventWith(id, delayMs === undefined ? undefined : { delayMs }, `${id.toLowerCase()}@example.com`);
 }

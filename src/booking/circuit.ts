@@ -7,12 +7,13 @@
  */
 import type { BookingStatus, BookingStore } from "./store.ts";
 
+/** Bookings in a row. */
+const OPEN_AFTER = 3;
+/** Until the first question that goes through again; then it doubles. */
+const RETRY_MS = 500;
+const MAX_RETRY_MS = 30_000;
+
 export interface CircuitSettings {
-  /** Bookings in a row. */
-  openAfter?: number;
-  /** Until the first question that goes through again; then it doubles. */
-  retryMs?: number;
-  maxRetryMs?: number;
   /** Monotonic, ms. */
   now: () => number;
   /** Called at the first failure, and not again before it has answered. */
@@ -30,7 +31,7 @@ export interface CircuitSettings {
  * });
  */
 export function withCircuit(store: BookingStore, settings: CircuitSettings): BookingStore {
-  const { openAfter = 3, retryMs = 500, maxRetryMs = 30_000, now, onDown, onUp } = settings;
+  const { now, onDown, onUp } = settings;
   /** Bookings since the last answer; no more of them are kept than it takes to open. */
   const failed = new Set<string>();
   let lastReason = "";
@@ -39,7 +40,7 @@ export function withCircuit(store: BookingStore, settings: CircuitSettings): Boo
   let retries = 0;
   let probing = false;
 
-  const isOpen = () => failed.size >= openAfter;
+  const isOpen = () => failed.size >= OPEN_AFTER;
 
   function answered(): void {
     if (failed.size === 0) return;
@@ -58,7 +59,7 @@ export function withCircuit(store: BookingStore, settings: CircuitSettings): Boo
       if (!isOpen()) return;
       retries = 0;
     } else if (!probe) return; // it was asked before the circuit opened
-    retryAt = now() + Math.min(retryMs * 2 ** retries, maxRetryMs);
+    retryAt = now() + Math.min(RETRY_MS * 2 ** retries, MAX_RETRY_MS);
     retries += 1;
   }
 

@@ -101,7 +101,7 @@ export const messageReply = z
       }),
     ),
     timeline: z.array(z.object({ at: instant, state, attempt: z.int().optional(), reason: z.string().optional() })),
-    reason: z.string().optional().meta({ description: "Of a dead letter: why." }),
+    reason: z.string().optional().meta({ description: "Of a dead letter, or of one that is unknown and held: why." }),
     fingerprint: z.string().optional().meta({ description: "Dead letters with the same cause share it." }),
     deadAt: instant.optional(),
   })

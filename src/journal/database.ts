@@ -3,14 +3,6 @@ import { Database } from "bun:sqlite";
 import { existsSync, renameSync } from "node:fs";
 import type { Logger } from "pino";
 
-export interface DatabaseFile {
-  path: string;
-  /** For the log: "journal". */
-  name: string;
-  /** Makes the tables, where they are not there yet. */
-  schema: string;
-}
-
 /**
  * The worker reads the file meanwhile, and who opens or closes it has it for a moment. Without this a write that falls
  * into that moment fails.
@@ -21,25 +13,28 @@ export function isDamage(error: unknown): boolean {
   return /^SQLITE_(?:NOTADB|CORRUPT)/.test(String((error as { code?: unknown }).code));
 }
 
-/** Throws what is no damage, a full disk say: the file is good, and must not be left for it. */
-export function openDatabase(file: DatabaseFile, log: Logger): Database {
+/**
+ * Throws what is no damage, a full disk say: the file is good, and must not be left for it.
+ * @param schema makes the tables, where they are not there yet
+ */
+export function openDatabase(path: string, schema: string, log: Logger): Database {
   try {
-    return open(file);
+    return open(path, schema);
   } catch (error) {
     if (!isDamage(error)) {
-      throw new Error(`${file.name} ${file.path} cannot be opened: ${(error as Error).message}`, { cause: error });
+      throw new Error(`journal ${path} cannot be opened: ${(error as Error).message}`, { cause: error });
     }
-    const aside = `${file.path}.unreadable-${Date.now()}`;
-    log.error({ err: error, keptAs: aside }, `${file.name} cannot be read, a new one is begun`);
+    const aside = `${path}.unreadable-${Date.now()}`;
+    log.error({ err: error, keptAs: aside }, "journal cannot be read, a new one is begun");
     // With its WAL, which holds the newest entries: SQLite deletes one that it finds beside a new file.
     for (const part of ["-wal", "-shm", ""]) {
-      if (existsSync(`${file.path}${part}`)) renameSync(`${file.path}${part}`, `${aside}${part}`);
+      if (existsSync(`${path}${part}`)) renameSync(`${path}${part}`, `${aside}${part}`);
     }
-    return open(file);
+    return open(path, schema);
   }
 }
 
-function open({ path, schema }: DatabaseFile): Database {
+function open(path: string, schema: string): Database {
   const database = new Database(path, { create: true, strict: true });
   try {
     database.run(BUSY_TIMEOUT);

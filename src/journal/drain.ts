@@ -4,7 +4,8 @@
  *     event, what finds no room all posts of its partition, a partition that is away what is its own: the rest goes on, and
  *     behind a post that finds no room may be the rollback that makes some.
  *   - What the ingress says to all of them is nobody's fault, and tried again for as long as it says so. Put aside is
- *     only what cannot be read, and what failed MAX_FAILURES times while others of its kind and partition got through.
+ *     only what cannot be read, and what failed more than MAX_FAILURES times while others of its kind and partition got
+ *     through.
  *   - Taking over is idempotent, so an entry that was taken over twice, or had got through before, does no harm.
  */
 import { setImmediate as turn } from "node:timers/promises";

@@ -49,8 +49,6 @@ export interface Journal {
 export interface JournalStats {
   depth: number;
   bytes: number;
-  /** The last entry could not be kept, within the limit or on the disk, and nothing has changed since. */
-  full: boolean;
   /** Epoch ms; undefined when it is empty. */
   oldestAt: number | undefined;
   /** Entries put aside. */
@@ -132,8 +130,6 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
     return true;
   }
 
-  const isFull = () => full || failed || maxBytes === 0;
-
   return {
     append(entry) {
       if (waiting.length === 0) setImmediate(flush);
@@ -182,13 +178,12 @@ export function openJournal(directory: string, maxBytes: number, log: Logger): J
         if (!failed) log.error({ err: error }, "journal cannot be written");
         failed = true;
       }
-      return !isFull();
+      return !full && !failed && maxBytes > 0;
     },
     depth: () => depth,
     stats: () => ({
       depth,
       bytes,
-      full: isFull(),
       rejected,
       oldestAt: depth === 0 ? undefined : onTable(() => table.oldest(1, 0))[0]?.at,
     }),

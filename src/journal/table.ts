@@ -136,7 +136,7 @@ export function openTable(path: string, log: Logger): Table {
 }
 
 function openAt(path: string, log: Logger): Opened {
-  const database = openDatabase({ path, name: "journal", schema: SCHEMA }, log);
+  const database = openDatabase(path, SCHEMA, log);
   return {
     database,
     insert: database.prepare("INSERT INTO entries (kind, eventId, bodyHash, json, at) VALUES (?, ?, ?, ?, ?)"),

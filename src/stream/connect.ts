@@ -107,8 +107,9 @@ function open(address: RedisAddress, options: (typeof OPTIONS)[ConnectionKind]):
       return new Redis({ ...options, ...auth, sentinels, failoverDetector: true });
     }
     case "cluster": {
-      const cluster = new Redis.Cluster(address.hosts, {
-        redisOptions: { ...options, ...auth(address) },
+      const { hosts, kind: _, ...auth } = address;
+      const cluster = new Redis.Cluster(hosts, {
+        redisOptions: { ...options, ...auth },
         enableOfflineQueue: !("enableOfflineQueue" in options),
         clusterRetryStrategy: COMMON.retryStrategy,
         lazyConnect: true,
@@ -117,11 +118,4 @@ function open(address: RedisAddress, options: (typeof OPTIONS)[ConnectionKind]):
       return cluster as unknown as Redis;
     }
   }
-}
-
-function auth(address: { username?: string; password?: string }) {
-  return {
-    ...(address.username === undefined ? {} : { username: address.username }),
-    ...(address.password === undefined ? {} : { password: address.password }),
-  };
 }

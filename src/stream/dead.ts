@@ -12,7 +12,7 @@ import { script } from "./script.ts";
 import { BadCursor, type DeadLetters, type DeadQuery, type Edit, type Page, type Replayed } from "./store.ts";
 
 const replayScript = script("replay", replaySource);
-const dropScript = script("drop", dropSource, " flags=allow-oom");
+const dropScript = script("drop", dropSource, "allow-oom");
 
 /** A page gives up looking for a fingerprint after so many entries and returns what it has, with a cursor. */
 const SCAN = 1_000;

@@ -1,7 +1,8 @@
 --[[ SENDING -> DEFERRED.
   KEYS[1] tag   ARGV[1] consumer
   then 3 for each message: claim, delay ms, reason
-  Returns for each 1, or 0: not the owner, nothing written.   Fence: owned(). ]]
+  Returns for each 1, or 0: not the owner, nothing written. One that was rolled back meanwhile is CANCELLED.
+  Fence: owned(). ]]
 local result = {}
 for i = 2, #ARGV, 3 do
   local rank, entry, id, attempt = claim_of(ARGV[i])

@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import type { Durability } from "../domain/ingress.ts";
 import { awayReason } from "./fault.ts";
-import { tagOf } from "./keys.ts";
+import { key, tagOf } from "./keys.ts";
 import { nodesOf } from "./nodes.ts";
 
 /** What is promised is what the weakest master of a cluster keeps. */
@@ -47,7 +47,7 @@ export async function writeFault(redis: Redis): Promise<string | undefined> {
     const info = await redis.info("persistence");
     if (/^loading:1/m.test(info)) return "Redis is loading its data";
     if (/^aof_last_write_status:err/m.test(info)) return "Redis cannot write its AOF";
-    await redis.set(`${tagOf(0)}:probe`, "", "PX", 1_000);
+    await redis.set(key.probe(tagOf(0)), "", "PX", 1_000);
     return undefined;
   } catch (error) {
     return awayReason(error) ?? String(error);

@@ -42,11 +42,6 @@ export interface EmbeddedRedis {
   stop(): Promise<void>;
 }
 
-/** redis-server cannot be run at all: the message says what to do. */
-class RedisServerMissing extends Error {
-  override name = "RedisServerMissing";
-}
-
 export function socketPathOf(dataDir: string): string {
   const path = join(resolve(dataDir), "redis", "redis.sock");
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path;
@@ -55,12 +50,13 @@ export function socketPathOf(dataDir: string): string {
 
 /**
  * Resolves when it answers, or when it takes long or ends again and again: it goes on trying, and what is posted
- * meanwhile is journaled. Throws RedisServerMissing.
+ * meanwhile is journaled.
+ * @throws when redis-server cannot be run at all, saying what to do
  */
 export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<EmbeddedRedis> {
   const binary = Bun.which("redis-server");
   if (binary === null) {
-    throw new RedisServerMissing(
+    throw new Error(
       "redis-server was not found: install it (Debian: apt-get install redis-server, macOS: brew install redis), or set REDIS_URL",
     );
   }

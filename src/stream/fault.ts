@@ -12,6 +12,9 @@ export const OUT_OF_MEMORY = /\bOOM\b/;
 const CONDITIONS =
   /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY |CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients)/;
 
+/** As a script's error quotes them. */
+const CONDITION_INSIDE = /\b(?:MISCONF|READONLY|NOREPLICAS|OOM)\b/;
+
 const CONNECTION =
   /ECONN|EPIPE|ENOENT|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|Too many Cluster redirections|EAI_AGAIN|All sentinels are unreachable|Failed to refresh slots|None of startup nodes|Cluster isn't ready|Cluster is ended/;
 
@@ -26,8 +29,7 @@ export function awayReason(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const message = error.message.replace(/\s+/g, " ");
   const code = (error as { code?: unknown }).code;
-  const condition = /-?\b(MISCONF|READONLY|NOREPLICAS|OOM)\b/.exec(message);
-  if (CONDITIONS.test(message) || condition !== null) return message.slice(0, 200);
+  if (CONDITIONS.test(message) || CONDITION_INSIDE.test(message)) return message.slice(0, 200);
   if (NOT_CONNECTED.test(message)) return "not connected to Redis";
   if (TIMED_OUT.test(message)) return NO_ANSWER;
   if (CONNECTION.test(message)) return message.slice(0, 200);

@@ -42,9 +42,11 @@ const NAMES = {
   /**
    * LIST of numbers, oldest first, of the chunks that what was posted is looked up in. A chunk is a STRING, with its
    * number behind this name: a line each, message id|digest of its booking|digest of its recipient. It goes when the
-   * last of its messages is gone.
+   * last of its messages is gone. (`:copy` behind it: within one script.)
    */
   posted: ":posted",
+  /** STRING, empty, in the first partition: whether Redis takes writes. Lives a second. */
+  probe: ":probe",
 } as const;
 
 /*
@@ -87,6 +89,7 @@ export const key = {
   counts: (tag: string) => `${tag}${NAMES.counts}`,
   paused: (tag: string) => `${tag}${NAMES.paused}`,
   posted: (tag: string) => `${tag}${NAMES.posted}`,
+  probe: (tag: string) => `${tag}${NAMES.probe}`,
   postedChunk: (tag: string, number: string) => `${tag}${NAMES.posted}:${number}`,
 };
 

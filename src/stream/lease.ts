@@ -8,11 +8,11 @@ import sweepSource from "./sweep.lua" with { type: "text" };
 import { type Claim, claimText } from "./take.ts";
 import trimSource from "./trim.lua" with { type: "text" };
 
-const heartbeatScript = script("heartbeat", heartbeatSource, " flags=allow-oom");
-const reclaimScript = script("reclaim", reclaimSource, " flags=allow-oom");
-const retireScript = script("retire", retireSource, " flags=allow-oom");
-const sweepScript = script("sweep", sweepSource, " flags=allow-oom");
-const trimScript = script("trim", trimSource, " flags=allow-oom");
+const heartbeatScript = script("heartbeat", heartbeatSource, "allow-oom");
+const reclaimScript = script("reclaim", reclaimSource, "allow-oom");
+const retireScript = script("retire", retireSource, "allow-oom");
+const sweepScript = script("sweep", sweepSource, "allow-oom");
+const trimScript = script("trim", trimSource, "allow-oom");
 
 /** For each claim, in order: is it still ours? */
 export async function heartbeat(

@@ -1,7 +1,7 @@
 --[[ SENDING -> UNKNOWN: the final dot was sent and no reply was read (RFC 1047).
   KEYS[1] tag   ARGV[1] consumer
   then 4 for each message: claim, resend delay ms (-1: hold), fingerprint, reason
-  Returns for each 1, or 0: not the owner, nothing written.
+  Returns for each 1, or 0: not the owner, nothing written. One that was rolled back meanwhile is CANCELLED.
   Fence: owned(). A held one is laid out beside the dead letters for a person. ]]
 local result = {}
 for i = 2, #ARGV, 4 do

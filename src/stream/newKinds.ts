@@ -10,7 +10,7 @@ import { script } from "./script.ts";
 import type { DeadLetters, DeadQuery } from "./store.ts";
 import tellSource from "./tell.lua" with { type: "text" };
 
-const tellScript = script("tell", tellSource, " flags=allow-oom");
+const tellScript = script("tell", tellSource, "allow-oom");
 
 export interface NewKind {
   messageId: string;

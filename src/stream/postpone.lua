@@ -1,7 +1,8 @@
 --[[ SENDING -> SCHEDULED: the booking is not paid yet, or its store cannot say. The attempt is not spent.
   KEYS[1] tag   ARGV[1] consumer
-  then 4 for each message: claim, delay ms, '1' to count it as asked in vain, reason
-  Returns for each 1, or 0: not the owner, nothing written.   Fence: owned(). ]]
+  then 4 for each message: claim, delay ms, 1 when its booking store was asked in vain, else 0, reason
+  Returns for each 1, or 0: not the owner, nothing written. One that was rolled back meanwhile is CANCELLED.
+  Fence: owned(). ]]
 local result = {}
 for i = 2, #ARGV, 4 do
   local rank, entry, id, attempt = claim_of(ARGV[i])

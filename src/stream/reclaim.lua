@@ -5,6 +5,7 @@
   Returns Redis's time, epoch ms; the most entries that were worked on for a rank, or -1: past the deadline; then 6 for
     each: message id, event id, attempt, owner, entry id,
     'resend' | 'hold' | 'dead' | 'cancelled' | 'deleted' (somebody took it out of its stream: nobody knows its message).
+    A message that is QUEUED gets a new entry, and is not among them.
   Fence: the pending list's idle time, which heartbeat.lua sets back; and the deadline, since this call may have waited
   in Redis together with the heartbeats. The attempt was recorded, so it is spent: a message that kills its worker each
   time runs out of them and is buried. ]]

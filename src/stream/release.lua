@@ -1,7 +1,8 @@
 --[[ SENDING -> QUEUED: taken, but not tried. The attempt is not spent.
   KEYS[1] tag   ARGV[1] consumer
   then 2 for each message: claim, reason
-  Returns for each 1, or 0: not the owner, nothing written.   Fence: owned(). ]]
+  Returns for each 1, or 0: not the owner, nothing written. One that was rolled back meanwhile is CANCELLED.
+  Fence: owned(). ]]
 local result = {}
 for i = 2, #ARGV, 2 do
   local rank, entry, id, attempt = claim_of(ARGV[i])

@@ -11,12 +11,12 @@ const CLOCK = `local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end`;
 
-type Flags = "" | " flags=allow-oom" | " flags=no-writes";
+type Flag = "allow-oom" | "no-writes";
 
 interface Script {
   name: string;
   body: string;
-  flags: Flags;
+  flag: Flag | undefined;
 }
 
 const scripts: Script[] = [];
@@ -30,11 +30,11 @@ const closing = new WeakSet<Redis>();
 type Argument = string | number;
 
 /**
- * Declares a script. `flags` stays empty for what adds work: a full Redis then refuses it before it wrote
+ * Declares a script. What adds work has no flag: a full Redis then refuses it before it wrote
  * anything. What settles or frees work may run on a full Redis, or it could never drain.
  */
-export function script(name: string, body: string, flags: Flags = "") {
-  scripts.push({ name: `pp_${name}`, body, flags });
+export function script(name: string, body: string, flag?: Flag) {
+  scripts.push({ name: `pp_${name}`, body, flag });
   return async (redis: Redis, tag: string, args: readonly Argument[]): Promise<unknown> => {
     try {
       return await (redis as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[`pp_${name}`]?.(
@@ -91,10 +91,10 @@ async function closeUnlessItAnswers(node: Redis): Promise<void> {
 
 /** Makes all scripts callable on a connection. Tests pass a clock of their own. */
 export function defineScripts(redis: Redis, clock: string = CLOCK): void {
-  for (const { name, body, flags } of scripts) {
+  for (const { name, body, flag } of scripts) {
     redis.defineCommand(name, {
       numberOfKeys: 1,
-      lua: `#!lua${flags}\n${LUA_NAMES}\n${clock}\n${prelude}\n${body}`,
+      lua: `#!lua${flag === undefined ? "" : ` flags=${flag}`}\n${LUA_NAMES}\n${clock}\n${prelude}\n${body}`,
     });
   }
 }

@@ -15,7 +15,7 @@ import sentSource from "./sent.lua" with { type: "text" };
 import { type Claim, claimText } from "./take.ts";
 
 // A full Redis must still be able to drain.
-const DRAINS = " flags=allow-oom";
+const DRAINS = "allow-oom";
 const sentScript = script("sent", sentSource, DRAINS);
 const deferScript = script("defer", deferSource, DRAINS);
 const attestScript = script("attest", attestSource, DRAINS);

@@ -4,9 +4,9 @@ import promoteSource from "./promote.lua" with { type: "text" };
 import { linesOf, script } from "./script.ts";
 import takeSource from "./take.lua" with { type: "text" };
 
-const takeScript = script("take", takeSource, " flags=allow-oom");
-const promoteScript = script("promote", promoteSource, " flags=allow-oom");
-const ownedScript = script("owned", ownedSource, " flags=no-writes");
+const takeScript = script("take", takeSource, "allow-oom");
+const promoteScript = script("promote", promoteSource, "allow-oom");
+const ownedScript = script("owned", ownedSource, "no-writes");
 
 /** An entry that a worker owns, and the attempt that it stands for. */
 export interface Claim {

@@ -10,10 +10,10 @@ import { script } from "./script.ts";
 import type { Claim } from "./take.ts";
 import undecidedSource from "./undecided.lua" with { type: "text" };
 
-const commitScript = script("commit", commitSource, " flags=allow-oom");
-const rollbackScript = script("rollback", rollbackSource, " flags=allow-oom");
-const checkScript = script("check", checkSource, " flags=allow-oom");
-const undecidedScript = script("undecided", undecidedSource, " flags=allow-oom");
+const commitScript = script("commit", commitSource, "allow-oom");
+const rollbackScript = script("rollback", rollbackSource, "allow-oom");
+const checkScript = script("check", checkSource, "allow-oom");
+const undecidedScript = script("undecided", undecidedSource, "allow-oom");
 
 /** The answer to a producer, and whether this call changed the message's state: one that is repeated does not. */
 export interface Decided<Answer> {

@@ -11,8 +11,8 @@ import { type Claim, readOwned } from "../stream/take.ts";
 const MIN_BEGUN = 20_000;
 
 export interface Strays {
-  /** What is in this slot has been begun here: ours again, its settlement was lost, and it was tried (keepers.ts). */
-  begun(slot: string): void;
+  /** This entry has been begun here: ours again, its settlement was lost, and it was tried (keepers.ts). */
+  begun(entryKey: string): void;
   /** The reply to a take from this partition was lost. */
   lost(tag: string): void;
   /** A partition where such a reply was lost. */
@@ -35,14 +35,14 @@ export function createStrays(options: {
   let begunBefore = begun;
 
   function isKnown(claim: Claim): boolean {
-    const slot = slotOf(claim);
-    return begun.has(slot) || begunBefore.has(slot) || isInFlight(claim);
+    const entryKey = entryKeyOf(claim);
+    return begun.has(entryKey) || begunBefore.has(entryKey) || isInFlight(claim);
   }
 
   return {
-    begun(slot) {
+    begun(entryKey) {
       if (begun.size >= MIN_BEGUN) [begunBefore, begun] = [begun, new Set()];
-      begun.add(slot);
+      begun.add(entryKey);
     },
     lost: (tag) => void replyLost.add(tag),
     mayBeIn: (tag) => replyLost.has(tag),
@@ -61,6 +61,6 @@ export function createStrays(options: {
 }
 
 /** What one owns: an entry, in a stream of a partition. */
-export function slotOf({ tag, entryId, rank }: Claim): string {
+export function entryKeyOf({ tag, entryId, rank }: Claim): string {
   return `${tag} ${entryId} ${rank}`;
 }

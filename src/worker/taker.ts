@@ -9,7 +9,7 @@ import type { Logger } from "pino";
 import { type Taken, take } from "../stream/take.ts";
 import { type Loop, startLoop } from "./loop.ts";
 import { createRests } from "./rests.ts";
-import { createStrays, slotOf } from "./strays.ts";
+import { createStrays, entryKeyOf } from "./strays.ts";
 
 /** The waker wakes the taker; this is for what a lost wake-up would leave. */
 const POLL_MS = 1_000;
@@ -42,7 +42,7 @@ export interface Slot {
 }
 
 export interface Taker extends Loop {
-  /** By tag and entry id. */
+  /** By tag, entry id and rank. */
   inFlight: ReadonlyMap<string, Taken>;
   /** Resolves when nothing is in flight. */
   idle(): Promise<void>;
@@ -57,7 +57,7 @@ export function startTaker(options: TakerOptions): Taker {
     redis,
     consumer,
     limit: options.concurrency * 3,
-    isInFlight: (claim) => inFlight.has(slotOf(claim)),
+    isInFlight: (claim) => inFlight.has(entryKeyOf(claim)),
     log,
   });
   const rests = createRests(redis, tags, () => taker.wake(), log);
@@ -73,11 +73,11 @@ export function startTaker(options: TakerOptions): Taker {
   let lastBegun = Promise.resolve();
 
   function begin(taken: Taken, askedAt: number): void {
-    const name = slotOf(taken);
+    const entryKey = entryKeyOf(taken);
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
-    if (inFlight.has(name)) return;
-    inFlight.set(name, taken);
-    strays.begun(name);
+    if (inFlight.has(entryKey)) return;
+    inFlight.set(entryKey, taken);
+    strays.begun(entryKey);
     options.begin(taken, {
       askedAt,
       ended() {
@@ -86,7 +86,7 @@ export function startTaker(options: TakerOptions): Taker {
       },
       settled() {
         settling -= 1;
-        inFlight.delete(name);
+        inFlight.delete(entryKey);
         if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
         wakeLater();
       },

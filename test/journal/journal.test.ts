@@ -145,12 +145,10 @@ describe("the journal", () => {
     other.run("BEGIN IMMEDIATE");
     for (const id of ["e1", "e2", "e3"]) expect(await journal.append(post(id))).toBe(false);
     expect(lines.lines.filter(({ msg }) => msg === "journal cannot be written")).toHaveLength(1);
-    expect(journal.stats().full).toBe(true);
     expect(journal.hasRoom()).toBe(false);
     other.run("ROLLBACK");
     other.close();
     expect(journal.hasRoom()).toBe(true);
-    expect(journal.stats().full).toBe(false);
     journal.close();
   });
 

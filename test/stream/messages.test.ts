@@ -202,7 +202,6 @@ describe("a list by booking or recipient", () => {
       const event = eventWith(`evt_${i}`);
       event.data.booking.id = i === 2 ? "BK-other" : "BK-7";
       ids.push(accepted(await on.ingress().post(event)).messageId);
-      await Bun.sleep(2); // the index is in ms
     }
     const wanted = [ids[4], ids[3], ids[1], ids[0]] as string[];
     for (const limit of [1, 2, 4, 200]) {
@@ -305,11 +304,10 @@ describe("a list by booking or recipient", () => {
     const recipient = "an@example.com";
     for (let i = 0; i < 4; i++) await on.ingress().post(eventWith(`evt_${i}`));
     const first = await messages.list({ recipient, limit: 2 });
-    await Bun.sleep(2); // the index is in ms
     await on.ingress().post(eventWith("evt_new"));
     const second = await messages.list({ recipient, limit: 2, cursor: first.cursor ?? "" });
     const ids = [...first.items, ...second.items].map(({ eventId }) => eventId);
-    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids).toEqual(["evt_3", "evt_2", "evt_1", "evt_0"]);
   });
 });
 

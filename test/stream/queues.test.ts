@@ -83,7 +83,7 @@ test("while Redis is away everything says so", async () => {
 
 test("the feed keeps about its length, and forgets the oldest", async () => {
   const fill = `for i = 1, ${FEED_LENGTH + 5_000} do
-    redis.call('XADD', KEYS[1], '*', 'm', 'msg_old', 's', 'queued', 'n', '', 'r', 'posted')
+    redis.call('XADD', KEYS[1], '*', 't', 'msg_old|queued||posted\\n')
   end`;
   await on.server.raw.eval(fill, 1, key.feed(TAG));
   const { messageId } = accepted(await on.ingress().post(eventWith("evt_1")));

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { createMessages } from "../../src/stream/messages.ts";
 import { take } from "../../src/stream/take.ts";
-import { createStrays, slotOf } from "../../src/worker/strays.ts";
+import { createStrays, entryKeyOf } from "../../src/worker/strays.ts";
 import { onRedis } from "../stream/fixture.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
@@ -18,12 +18,12 @@ test("it is given back, but for what was begun lately, and what is under way how
     redis: on.redis,
     consumer: "a",
     limit: 10,
-    isInFlight: (claim) => slotOf(claim) === slotOf(underWay),
+    isInFlight: (claim) => entryKeyOf(claim) === entryKeyOf(underWay),
     log: keepLines().log,
   });
-  strays.begun(slotOf(underWay));
-  for (let n = 0; n < 40_000; n++) strays.begun(slotOf({ ...underWay, entryId: `${n}-0` }));
-  strays.begun(slotOf(lately));
+  strays.begun(entryKeyOf(underWay));
+  for (let n = 0; n < 40_000; n++) strays.begun(entryKeyOf({ ...underWay, entryId: `${n}-0` }));
+  strays.begun(entryKeyOf(lately));
   strays.lost(TAG);
   expect(strays.mayBeIn(TAG)).toBe(true);
   await strays.giveBack(TAG);
