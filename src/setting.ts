@@ -1,7 +1,7 @@
 /* How a setting is declared, and the kinds that several of them share. */
 import { isIP } from "node:net";
-import { parseSigningKey } from "./booking/http.ts";
 import { parseDurationMs } from "./domain/duration.ts";
+import { parseSigningKey } from "./domain/signingKey.ts";
 
 export interface Setting<T> {
   /** As a person would write it; undefined: unset by default. */

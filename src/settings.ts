@@ -3,7 +3,6 @@
  * here (`postpaid config --markdown`).
  */
 import { cpus } from "node:os";
-import { parseSigningKey } from "./booking/http.ts";
 import { parseSqlUrl } from "./booking/sqlUrl.ts";
 import { parseUrlTemplate } from "./booking/urlTemplate.ts";
 import { parseSender } from "./mail/sender.ts";
@@ -98,10 +97,11 @@ export const SETTINGS = {
     parseUrlTemplate,
     "credentials",
   ),
-  BOOKING_HTTP_KEY: checked(
+  BOOKING_HTTP_KEY: text(
+    undefined,
     "printable ASCII characters, or whsec_ and base64",
     "Key that requests to BOOKING_HTTP_URL are signed with (Standard Webhooks).",
-    parseSigningKey,
+    isSigningKey,
     "always",
   ),
   BOOKING_TIMEOUT_MS: integer(

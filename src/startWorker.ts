@@ -2,10 +2,10 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { createAlert } from "./alert.ts";
-import { parseSigningKey } from "./booking/http.ts";
 import { openBookingStore } from "./booking/open.ts";
 import type { BookingStore } from "./booking/store.ts";
 import type { Config } from "./config.ts";
+import { parseSigningKey } from "./domain/signingKey.ts";
 import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
 import { openOutbox } from "./journal/outbox.ts";
 import { openRollbackReader } from "./journal/reader.ts";

@@ -5,6 +5,7 @@
  *            question at a time goes through after 0.5, 1, 2, … 30 s. The first one that is answered closes it
  * Bookings are counted, not questions: one that the store chokes on, asked for again and again, opens nothing.
  */
+import { backoffMs } from "../domain/backoff.ts";
 import type { BookingStatus, BookingStore } from "./store.ts";
 
 /** Bookings in a row. */
@@ -59,7 +60,7 @@ export function withCircuit(store: BookingStore, settings: CircuitSettings): Boo
       if (!isOpen()) return;
       retries = 0;
     } else if (!probe) return; // it was asked before the circuit opened
-    retryAt = now() + Math.min(RETRY_MS * 2 ** retries, MAX_RETRY_MS);
+    retryAt = now() + backoffMs(retries, RETRY_MS, MAX_RETRY_MS);
     retries += 1;
   }
 

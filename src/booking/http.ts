@@ -15,6 +15,7 @@
  *   anything else, redirects too                         unavailable, with one line that says what came
  */
 import { createHmac, randomUUID } from "node:crypto";
+import { parseSigningKey } from "../domain/signingKey.ts";
 import { withDeadline } from "./deadline.ts";
 import { faultOf, readStatus, show, unavailable } from "./status.ts";
 import type { BookingStatus, BookingStore } from "./store.ts";
@@ -76,21 +77,6 @@ export function createHttpStore({ urlTemplate, key, timeoutMs, now }: HttpSettin
     },
     close: () => Promise.resolve(),
   };
-}
-
-/**
- * The bytes that sign.
- * @throws with what is wrong, beginning with BOOKING_HTTP_KEY
- * @example parseSigningKey("whsec_c2VjcmV0").toString() // "secret"
- */
-export function parseSigningKey(key: string): Buffer {
-  if (!/^[\x21-\x7e]+$/.test(key)) throw new Error("BOOKING_HTTP_KEY must be printable ASCII characters");
-  if (!key.startsWith("whsec_")) return Buffer.from(key);
-  const base64 = key.slice("whsec_".length);
-  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2,3}={0,2})?$/.test(base64) || base64 === "") {
-    throw new Error("BOOKING_HTTP_KEY begins with whsec_, and what follows is not base64");
-  }
-  return Buffer.from(base64, "base64");
 }
 
 function signatureOf(url: string, secret: Buffer, now: number): Record<string, string> {

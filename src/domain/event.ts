@@ -8,6 +8,7 @@
  */
 import { z } from "zod";
 import { PRIORITIES, type Priority } from "./lifecycle.ts";
+import { pointerOf } from "./pointer.ts";
 
 const MAX_DELAY_MS = 30 * 86_400_000;
 
@@ -177,11 +178,6 @@ function fieldsOf(issue: z.core.$ZodIssue): FieldProblem[] {
     }));
   }
   return [{ pointer: pointerOf(issue.path), detail: `is ${show(issue.input)}: ${issue.message}` }];
-}
-
-function pointerOf(path: readonly PropertyKey[]): string {
-  const parts = path.map((part) => `/${String(part).replace(/~/g, "~0").replace(/\//g, "~1")}`);
-  return parts.join("").toWellFormed(); // half of a surrogate pair is no JSON for many parsers
 }
 
 /** The value as the producer wrote it, cut so that an error never echoes a whole body. */

@@ -7,6 +7,7 @@
 import { createHmac, hash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { Webhook } from "standardwebhooks";
+import { parseSigningKey } from "../domain/signingKey.ts";
 import { type Problem, problem, refuse } from "./problem.ts";
 
 export interface Auth {
@@ -85,7 +86,7 @@ function holdsOneOf(digests: readonly Buffer[], authorization: string | null): b
 }
 
 function verifierOf(key: string): Webhook {
-  const secret = key.startsWith("whsec_") ? Buffer.from(key.slice(6), "base64") : Buffer.from(key);
+  const secret = parseSigningKey(key);
   const webhook = new Webhook(secret, { format: "raw" });
   // The library signs text: a body that is not UTF-8 would be checked as another one. This signs the bytes.
   webhook.sign = (id, at, payload) => {

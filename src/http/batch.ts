@@ -8,7 +8,7 @@ import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
 import type { Auth } from "./auth.ts";
 import { decodeArray, decodeJson, decodeText, type Read, tooLarge } from "./body.ts";
-import { MAX_EVENT_BYTES, readVouched, type Taken, take } from "./events.ts";
+import { type Acceptance, accept, MAX_EVENT_BYTES, readVouched } from "./events.ts";
 import { problem, problemOf, refuse } from "./problem.ts";
 
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
@@ -32,18 +32,18 @@ export function batchRoutes(app: Hono, auth: Auth, ingress: Ingress, log: Logger
     if (!inputs.ok) return refuse(inputs.problem);
     if (inputs.value.length === 0) return refuse(problem("invalid-request", "The batch has no events."));
 
-    const taken = await Promise.all(inputs.value.map((input) => takeAlone(input, ingress, log)));
-    const results = taken.map((one) => (one.ok ? { status: 202, ...one.reply } : one.problem));
-    const [first] = taken;
+    const acceptances = await Promise.all(inputs.value.map((input) => acceptAlone(input, ingress, log)));
+    const results = acceptances.map((one) => (one.ok ? { status: 202, ...one.reply } : one.problem));
+    const [first] = acceptances;
     if (first?.ok === false && results.every(({ status }) => status === 503)) return refuse(first.problem);
     return Response.json({ results }, { status: 202 });
   });
 }
 
-async function takeAlone(input: Read<unknown>, ingress: Ingress, log: Logger): Promise<Taken> {
+async function acceptAlone(input: Read<unknown>, ingress: Ingress, log: Logger): Promise<Acceptance> {
   if (!input.ok) return input;
   try {
-    return await take(input.value, ingress);
+    return await accept(input.value, ingress);
   } catch (error) {
     return { ok: false, problem: problemOf(error, ROUTE, log) };
   }

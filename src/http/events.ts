@@ -15,7 +15,7 @@ export const MAX_DEPTH = 32;
 /** A body of 64 KiB has room for thousands of wrong fields; the answer has not. */
 export const MAX_ERRORS = 50;
 
-export type Taken = { ok: true; reply: AcceptedReply } | { ok: false; problem: Problem };
+export type Acceptance = { ok: true; reply: AcceptedReply } | { ok: false; problem: Problem };
 
 export function eventRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
   app.post("/v1/events", async (c) => {
@@ -23,9 +23,9 @@ export function eventRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
     if (!body.ok) return refuse(body.problem);
     const json = decodeJson(body.value);
     if (!json.ok) return refuse(json.problem);
-    const taken = await take(json.value, ingress);
-    if (!taken.ok) return refuse(taken.problem);
-    return Response.json(taken.reply, { status: 202 });
+    const acceptance = await accept(json.value, ingress);
+    if (!acceptance.ok) return refuse(acceptance.problem);
+    return Response.json(acceptance.reply, { status: 202 });
   });
 }
 
@@ -58,7 +58,7 @@ function refusal(auth: Auth, authorization: string | null): Problem {
 }
 
 /** Checks one decoded event and posts it. */
-export async function take(input: unknown, ingress: Ingress): Promise<Taken> {
+export async function accept(input: unknown, ingress: Ingress): Promise<Acceptance> {
   if (isTooDeep(input)) {
     const detail = `is nested more than ${MAX_DEPTH} levels deep`;
     return refused(problem("invalid-event", "The event is nested too deep.", [{ pointer: "", detail }]));
@@ -105,6 +105,6 @@ function refusalOf(posted: Exclude<Posted, Accepted>): Problem {
   }
 }
 
-function refused(document: Problem): Taken {
+function refused(document: Problem): Acceptance {
   return { ok: false, problem: document };
 }

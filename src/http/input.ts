@@ -1,6 +1,7 @@
 /* Query strings and the small bodies of the admin routes, checked against a schema. */
 import type { Context, MiddlewareHandler } from "hono";
 import { z } from "zod";
+import { pointerOf } from "../domain/pointer.ts";
 import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
 import { type InputProblem, problem, refuse } from "./problem.ts";
 
@@ -54,11 +55,6 @@ export async function readInput<T>(c: Context, schema: z.ZodType<T>): Promise<Re
   if (parsed.success) return { ok: true, value: parsed.data };
   const errors = fieldsOf(parsed.error).map(([path, detail]) => ({ pointer: pointerOf(path), detail }));
   return wrong("The body is not valid.", errors);
-}
-
-/** RFC 6901 */
-function pointerOf(path: string[]): string {
-  return path.map((part) => `/${part.replace(/~/g, "~0").replace(/\//g, "~1")}`).join("");
 }
 
 function fieldsOf(error: z.ZodError): [path: string[], detail: string][] {

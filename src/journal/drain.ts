@@ -10,6 +10,7 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
+import { backoffMs } from "../domain/backoff.ts";
 import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
 import type { Journal, KeptEntry } from "./journal.ts";
@@ -42,7 +43,7 @@ const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 2_000;
 const MAX_FAILURES = 20;
 
-type Taken = "done" | "full" | "away" | "failed";
+type Verdict = "done" | "full" | "away" | "failed";
 
 /** What one pass has done and met so far. */
 interface Pass {
@@ -122,8 +123,8 @@ export function createDrain(options: DrainOptions): Drain {
       }
       i += run.length;
       const free = run.filter((entry) => mayGo(entry, now));
-      const taken = await Promise.all(free.map(takeOverOne));
-      for (const [n, entry] of free.entries()) if (settled(entry, taken[n] as Taken, now)) done.push(entry);
+      const verdicts = await Promise.all(free.map(takeOverOne));
+      for (const [n, entry] of free.entries()) if (settled(entry, verdicts[n] as Verdict, now)) done.push(entry);
     }
     return done;
   }
@@ -137,16 +138,16 @@ export function createDrain(options: DrainOptions): Drain {
   }
 
   /** Whether it is taken over; else its event, and maybe more, is kept back for the rest of this pass. */
-  function settled({ eventId }: KeptEntry, taken: Taken, now: Pass): boolean {
+  function settled({ eventId }: KeptEntry, verdict: Verdict, now: Pass): boolean {
     const partition = partitionOf(eventId);
-    if (taken === "done") {
+    if (verdict === "done") {
       now.errors.delete(partition);
       return true;
     }
     now.keptBack.add(eventId);
-    if (taken === "away") now.shut.add(partition);
-    if (taken === "full") now.full.add(partition);
-    if (taken === "failed") {
+    if (verdict === "away") now.shut.add(partition);
+    if (verdict === "full") now.full.add(partition);
+    if (verdict === "failed") {
       now.failed = true;
       const inARow = (now.errors.get(partition) ?? 0) + 1;
       now.errors.set(partition, inARow);
@@ -155,7 +156,7 @@ export function createDrain(options: DrainOptions): Drain {
     return false;
   }
 
-  async function takeOverOne(entry: KeptEntry): Promise<Taken> {
+  async function takeOverOne(entry: KeptEntry): Promise<Verdict> {
     const { eventId, kind } = entry;
     let event: Event | undefined;
     try {
@@ -200,7 +201,7 @@ export function createDrain(options: DrainOptions): Drain {
   function pause(fruitless: number): Promise<void> {
     if (stopped) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(FIRST_PAUSE_MS * 2 ** fruitless, maxPauseMs) * (1 + random()));
+      const timer = setTimeout(resolve, backoffMs(fruitless, FIRST_PAUSE_MS, maxPauseMs) * (1 + random()));
       endPause = () => {
         clearTimeout(timer);
         resolve();

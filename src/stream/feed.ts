@@ -3,9 +3,9 @@
  * a cluster could not be read together.
  */
 import type { Redis } from "ioredis";
-import type { State } from "../domain/lifecycle.ts";
 import { BLOCK_MS } from "./connect.ts";
 import { key, tagsOf } from "./keys.ts";
+import { stepOf } from "./record.ts";
 import type { Feed, Transition } from "./store.ts";
 
 const PAGE = 500;
@@ -121,13 +121,7 @@ export function transitionsOf(entryId: string, fields: readonly string[]): Omit<
     .split("\n")
     .slice(0, -1)
     .map((line) => {
-      const [messageId = "", state = "", attempt = "", ...reason] = line.split("|");
-      return {
-        at,
-        messageId,
-        state: state as State,
-        ...(attempt === "" ? {} : { attempt: Number(attempt) }),
-        ...(reason.join("|") === "" ? {} : { reason: reason.join("|") }),
-      };
+      const [messageId = "", ...step] = line.split("|");
+      return { at, messageId, ...stepOf(step) };
     });
 }

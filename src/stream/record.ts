@@ -68,9 +68,13 @@ export function eventOf(json: string): Event | undefined {
 }
 
 function lineOf(line: string): TimelineEntry {
-  const [at, state, attempt, ...reason] = line.split("|");
+  const [at, ...step] = line.split("|");
+  return { at: Number(at), ...stepOf(step) };
+}
+
+/** What a line of a timeline and one of the feed end in: state|attempt|reason. */
+export function stepOf([state, attempt, ...reason]: string[]): Omit<TimelineEntry, "at"> {
   return {
-    at: Number(at),
     state: state as State,
     ...(attempt ? { attempt: Number(attempt) } : {}),
     ...(reason.join("|") ? { reason: reason.join("|") } : {}),

@@ -1,5 +1,6 @@
 /* A child process that is started again whenever it ends, or cannot be started, with a growing pause. */
 import type { Logger } from "pino";
+import { backoffMs } from "../domain/backoff.ts";
 
 export interface Supervised {
   /** How often in a row it has ended soon. */
@@ -8,6 +9,7 @@ export interface Supervised {
   stop(deadlineMs: number): Promise<void>;
 }
 
+const FIRST_RESTART_DELAY_MS = 50;
 const MAX_RESTART_DELAY_MS = 5_000;
 
 /**
@@ -43,7 +45,7 @@ export function supervise(
       const why = await runOnce();
       if (stopping) return;
       failures = performance.now() - startedAt > 10_000 ? 1 : failures + 1;
-      const delayMs = Math.min(50 * 2 ** failures, MAX_RESTART_DELAY_MS);
+      const delayMs = backoffMs(failures, FIRST_RESTART_DELAY_MS, MAX_RESTART_DELAY_MS);
       log.error({ ...why, delayMs }, `${name} ended, starting it again`);
       await new Promise<void>((resolve) => {
         endPause = resolve;

@@ -1,12 +1,12 @@
 import type { Redis } from "ioredis";
-import ownedSource from "./owned.lua" with { type: "text" };
+import holdingsSource from "./holdings.lua" with { type: "text" };
 import promoteSource from "./promote.lua" with { type: "text" };
 import { linesOf, script } from "./script.ts";
 import takeSource from "./take.lua" with { type: "text" };
 
 const takeScript = script("take", takeSource, "allow-oom");
 const promoteScript = script("promote", promoteSource, "allow-oom");
-const ownedScript = script("owned", ownedSource, "no-writes");
+const holdingsScript = script("holdings", holdingsSource, "no-writes");
 
 /** An entry that a worker owns, and the attempt that it stands for. */
 export interface Claim {
@@ -74,8 +74,8 @@ export async function promote(redis: Redis, tag: string, limit: number): Promise
 }
 
 /** What Redis says that this consumer owns, which is more than it knows of when a reply to `take` was lost. */
-export async function readOwned(redis: Redis, tag: string, consumer: string, limit: number): Promise<Claim[]> {
-  return linesOf(await ownedScript(redis, tag, [consumer, limit])).map((line) => {
+export async function readHoldings(redis: Redis, tag: string, consumer: string, limit: number): Promise<Claim[]> {
+  return linesOf(await holdingsScript(redis, tag, [consumer, limit])).map((line) => {
     const [rank = "", entryId = "", messageId = "", attempt] = line.split(" ");
     return { tag, rank, entryId, messageId, attempt: Number(attempt) };
   });

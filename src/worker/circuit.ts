@@ -7,6 +7,7 @@
  * times in a row, the message is to blame from then on: that tells nothing of the relay, and holds nothing back.
  */
 import type { Logger } from "pino";
+import { backoffMs } from "../domain/backoff.ts";
 
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 30_000;
@@ -44,7 +45,7 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
 
   function probeLater(): void {
     if (stopped) return;
-    timer = setTimeout(() => void check(), backoffMs(probes));
+    timer = setTimeout(() => void check(), probeDelayMs(probes));
     probes += 1;
   }
 
@@ -97,6 +98,6 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
 }
 
 /** The first probe comes at once: often only an idle connection had been closed. */
-export function backoffMs(probes: number): number {
-  return probes === 0 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (probes - 1), MAX_DELAY_MS);
+export function probeDelayMs(probes: number): number {
+  return probes === 0 ? 0 : backoffMs(probes - 1, FIRST_DELAY_MS, MAX_DELAY_MS);
 }

@@ -3,6 +3,7 @@
  * goes on until it is stopped. A step says how long the loop may sleep; `wake` ends the sleep.
  */
 import type { Logger } from "pino";
+import { backoffMs } from "../domain/backoff.ts";
 
 export interface Loop {
   wake(): void;
@@ -10,9 +11,9 @@ export interface Loop {
   stop(): Promise<void>;
 }
 
-const FIRST_DELAY_MS = 25;
+const FIRST_BACKOFF_MS = 25;
 /** The longest pause after a failure. */
-export const MAX_DELAY_MS = 2_000;
+export const LONGEST_BACKOFF_MS = 2_000;
 
 /** @param step does one round and returns the ms until the next */
 export function startLoop(name: string, log: Logger, step: () => Promise<number>): Loop {
@@ -45,7 +46,7 @@ export function startLoop(name: string, log: Logger, step: () => Promise<number>
       failures += 1;
       if (failures === 1) log.error({ loop: name, err: error }, "loop failed, it goes on");
       woken = false; // a wake-up must not turn the back-off into a spin
-      return Math.min(FIRST_DELAY_MS * 2 ** (failures - 1), MAX_DELAY_MS);
+      return backoffMs(failures - 1, FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { backoffMs } from "../domain/backoff.ts";
 import { key } from "../stream/keys.ts";
 
 const FIRST_WAIT_MS = 250;
@@ -35,7 +36,7 @@ export function createRests(redis: Redis, tags: readonly string[], onBack: () =>
     const times = failures.get(tag) ?? 0;
     failures.set(tag, times + 1);
     if (times === 0) log.error({ tag, err: error }, "nothing can be taken from a partition, the others go on");
-    return Math.min(FIRST_WAIT_MS * 2 ** times, MAX_WAIT_MS);
+    return backoffMs(times, FIRST_WAIT_MS, MAX_WAIT_MS);
   }
 
   async function rest(tag: string, firstMs: number): Promise<void> {

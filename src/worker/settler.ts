@@ -5,6 +5,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { backoffMs } from "../domain/backoff.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import { RedisAway } from "../stream/fault.ts";
 import { bury, cancel, defer, haveEndedIn, lose, postpone, release, sentOrAttested } from "../stream/settle.ts";
@@ -74,7 +75,7 @@ export function createSettler(options: SettlerOptions): Settler {
         }
         if (failures === 0) options.outbox.sync();
         away ||= isAway;
-        await Bun.sleep(Math.min(FIRST_DELAY_MS * 2 ** failures, MAX_DELAY_MS));
+        await Bun.sleep(backoffMs(failures, FIRST_DELAY_MS, MAX_DELAY_MS));
       }
     }
     items.forEach(({ done }, i) => {

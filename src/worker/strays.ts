@@ -5,13 +5,13 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { release } from "../stream/settle.ts";
-import { type Claim, readOwned } from "../stream/take.ts";
+import { type Claim, readHoldings } from "../stream/take.ts";
 
 /** At least so many are known: a second of the fastest drain, which a failover can lose. */
 const MIN_BEGUN = 20_000;
 
 export interface Strays {
-  /** This entry has been begun here: ours again, its settlement was lost, and it was tried (keepers.ts). */
+  /** This entry has been begun here: ours again, its settlement was lost, and it was tried (heart.ts). */
   begun(entryKey: string): void;
   /** The reply to a take from this partition was lost. */
   lost(tag: string): void;
@@ -47,7 +47,7 @@ export function createStrays(options: {
     lost: (tag) => void replyLost.add(tag),
     mayBeIn: (tag) => replyLost.has(tag),
     async giveBack(tag) {
-      const owned = await readOwned(redis, tag, consumer, limit);
+      const owned = await readHoldings(redis, tag, consumer, limit);
       const strays = owned.filter((claim) => !isKnown(claim));
       if (strays.length > 0) {
         const reason = "the worker lost the connection while it took the message";

@@ -20,7 +20,7 @@ describe("the booking store of the configuration", () => {
     [{ kind: "sql", url: "redis://h", query: "SELECT $1", timeoutMs: 100 }, "BOOKING_SQL_URL"],
     [{ kind: "sql", url: "postgres://h/d", query: "SELECT 1", timeoutMs: 100 }, "BOOKING_SQL_QUERY"],
     [{ kind: "http", urlTemplate: "https://h/", key: "k", timeoutMs: 100 }, "BOOKING_HTTP_URL"],
-    [{ kind: "http", urlTemplate: "https://h/{bookingId}", key: "", timeoutMs: 100 }, "BOOKING_HTTP_KEY"],
+    [{ kind: "http", urlTemplate: "https://h/{bookingId}", key: "", timeoutMs: 100 }, "a signing key"],
   ] as const)("%p is refused at start", (settings, name) => {
     expect(() => openBookingStore(settings, quiet)).toThrow(name);
   });

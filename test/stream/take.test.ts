@@ -7,7 +7,7 @@ import { reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { defer, release, sent } from "../../src/stream/settle.ts";
-import { promote, readOwned, take } from "../../src/stream/take.ts";
+import { promote, readHoldings, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
 import { accepted, DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
@@ -244,7 +244,7 @@ describe("an entry whose message is not queued", () => {
     expect(taken.length).toBe(1);
     const [claim] = taken as [(typeof taken)[0]];
     // What looks like a reply that was lost is given back: the attempt under way must not be.
-    const strays = (await readOwned(on.redis, TAG, "a", 10)).filter(({ entryId }) => entryId !== claim.entryId);
+    const strays = (await readHoldings(on.redis, TAG, "a", 10)).filter(({ entryId }) => entryId !== claim.entryId);
     await release(
       on.redis,
       TAG,
@@ -273,8 +273,8 @@ describe("a group that is gone", () => {
     await on.server.raw.xgroup("DESTROY", QUEUE, GROUP);
     expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...one, reply: "250 ok" }])).toEqual([true]);
     expect(await takeAll(on.redis, "b")).toEqual([]);
-    expect((await readOwned(on.redis, TAG, "a", 10)).map(({ messageId }) => messageId)).toEqual([other.messageId]);
-    expect(await readOwned(on.redis, TAG, "b", 10)).toEqual([]);
+    expect((await readHoldings(on.redis, TAG, "a", 10)).map(({ messageId }) => messageId)).toEqual([other.messageId]);
+    expect(await readHoldings(on.redis, TAG, "b", 10)).toEqual([]);
     expect(await defer(on.redis, TAG, "a", [{ ...other, delayMs: 1, reason: "451 busy" }])).toEqual([true]);
     expect(await streams(on)).toEqual({ entries: [], pending: 0 });
   });
@@ -288,7 +288,7 @@ describe("a group that is gone", () => {
 
   test("is no failure for those who look: depths, strays, reclaiming", async () => {
     await on.ingress().post(eventWith("evt_1"));
-    expect(await readOwned(on.redis, TAG, "a", 10)).toEqual([]);
+    expect(await readHoldings(on.redis, TAG, "a", 10)).toEqual([]);
     expect(await reclaim(on.redis, TAG, { except: "a" }, 0, { maxRetries: 3, onUnknown: "resend" })).toEqual([]);
     expect((await createQueues(on.redis, 1).depths())[0]).toMatchObject({ queued: 1, sending: 0 });
   });

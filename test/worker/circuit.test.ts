@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
-import { backoffMs, type Circuit, createCircuit } from "../../src/worker/circuit.ts";
+import { type Circuit, createCircuit, probeDelayMs } from "../../src/worker/circuit.ts";
 import { keepLines, type Lines } from "../support/log.ts";
 
 let kept: Lines;
@@ -214,7 +214,7 @@ describe("a message that the relay fails in the middle of", () => {
 });
 
 test("the back-off doubles from half a second to thirty seconds", () => {
-  expect([0, 1, 2, 3, 4, 5, 6, 7, 8, 1_000].map(backoffMs)).toEqual([
+  expect([0, 1, 2, 3, 4, 5, 6, 7, 8, 1_000].map(probeDelayMs)).toEqual([
     0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000,
   ]);
 });

@@ -8,7 +8,7 @@ import type { Batch, Outbox } from "../journal/outbox.ts";
 import { RedisAway } from "../stream/fault.ts";
 import { type ReclaimPolicy, reclaim } from "../stream/lease.ts";
 import { sentOrAttested } from "../stream/settle.ts";
-import { logReclaimed } from "./keepers.ts";
+import { logReclaimed } from "./reclaimer.ts";
 
 export interface EntryOptions {
   redis: Redis;
