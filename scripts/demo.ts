@@ -96,7 +96,12 @@ function say(...lines: string[]): void {
 
 /** The service's JSON lines, readable; the one that says where it listens resolves `started`. */
 async function printLog(): Promise<void> {
-  const readable = pretty({ colorize: process.stdout.isTTY, destination: process.stdout, ignore: "pid,hostname" });
+  const readable = pretty({
+    colorize: process.stdout.isTTY,
+    destination: process.stdout,
+    ignore: "by",
+    messageFormat: "{by}: {msg}",
+  });
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of service.stdout) {

@@ -2,6 +2,8 @@
 import pino, { type DestinationStream, type Logger } from "pino";
 
 export interface LogOptions {
+  /** Whose line it is: service and worker write to the same stdout. */
+  by: "service" | "worker";
   level: string;
   /** Addresses as they are, instead of masked. */
   plain: boolean;
@@ -24,10 +26,10 @@ export function maskAddresses(text: string): string {
 }
 
 /** What a relay or an error says may hold addresses: those fields are masked as they are written. */
-export function createLog({ level, plain, destination }: LogOptions): Logger {
+export function createLog({ by, level, plain, destination }: LogOptions): Logger {
   const mask = (value: unknown) => (typeof value === "string" ? maskAddresses(value) : value);
   const serializers = plain ? {} : { reason: mask, reply: mask, recipient: mask, eventId: mask };
-  return pino({ level, base: null, serializers: { ...serializers, err: errorOf(plain) } }, destination);
+  return pino({ level, base: { by }, serializers: { ...serializers, err: errorOf(plain) } }, destination);
 }
 
 /** What is thrown may be anything. */

@@ -48,9 +48,10 @@ function isIgnored(signal: number): boolean {
 
 async function start(): Promise<void> {
   const config: Config = loadConfig(process.env);
-  const log = createLog({ level: config.LOG_LEVEL, plain: config.LOG_PII === "plain", destination });
-  const host = { env: process.env, command: [process.execPath, import.meta.path, "start"], log };
   const isChild = process.env["POSTPAID_CHILD"] === "1";
+  const by = config.ROLE === "worker" ? "worker" : "service";
+  const log = createLog({ by, level: config.LOG_LEVEL, plain: config.LOG_PII === "plain", destination });
+  const host = { env: process.env, command: [process.execPath, import.meta.path, "start"], log };
 
   process.on("uncaughtException", (error) => {
     log.fatal({ err: error }, "uncaught exception");

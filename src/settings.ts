@@ -110,6 +110,12 @@ export const SETTINGS = {
     60_000,
     "How long the booking store may take, for connection and answer together, ms.",
   ),
+  BOOKING_MAX_ASKS: integer(
+    24,
+    1,
+    10_000,
+    "How often the booking store may answer pending or not found before a message is dead; asked at the times of CHECK_BACKS.",
+  ),
   ALERT_URL: text(
     undefined,
     "an http or https URL",
@@ -140,7 +146,8 @@ export const SETTINGS = {
   CHECK_BACKS: {
     default: "10s 30s 2m 10m 1h",
     allowed: "durations such as 500ms 30s 5m 1h 1d, separated by spaces",
-    about: "When the booking store is asked about a held event that nobody decided; after the last a person must.",
+    about:
+      "When the booking store is asked about a held event that nobody decided (after the last a person must), and again after pending or not found.",
     parse: durations,
   } as Setting<number[]>,
   DEDUP_TTL_MS: integer(
@@ -160,12 +167,6 @@ export const SETTINGS = {
     0,
     1_000_000_000_000,
     "Room on the local disk for what Redis cannot take, bytes; when that is full too, posts are refused with 503.",
-  ),
-  BOOKING_MAX_ASKS: integer(
-    24,
-    1,
-    10_000,
-    "How often the booking store may answer pending or not found before a message is dead; asked at the times of CHECK_BACKS.",
   ),
   MAX_BACKLOG: integer(
     5_000_000,

@@ -5,7 +5,7 @@ type Line = Record<string, unknown> & { err: Record<string, unknown> };
 
 function capture(level: string, plain: boolean) {
   const chunks: string[] = [];
-  const log = createLog({ level, plain, destination: { write: (chunk: string) => void chunks.push(chunk) } });
+  const log = createLog({ by: "worker", level, plain, destination: { write: (chunk: string) => void chunks.push(chunk) } });
   return { log, chunks };
 }
 
@@ -17,11 +17,11 @@ function logged(plain: boolean, fields: object, msg = "said"): { line: Line; tex
 }
 
 describe("a line", () => {
-  test("is one line of JSON with level, time and message, and nothing about the machine", () => {
+  test("is one line of JSON with level, time, message and whose it is, and nothing about the machine", () => {
     const { line, text } = logged(false, { eventId: "evt_1", attempt: 2 }, "message sent");
     expect(text).toEndWith("\n");
     expect(text.trim()).not.toContain("\n");
-    expect(Object.keys(line).sort()).toEqual(["attempt", "eventId", "level", "msg", "time"]);
+    expect(Object.keys(line).sort()).toEqual(["attempt", "by", "eventId", "level", "msg", "time"]);
     expect(line).toMatchObject({ eventId: "evt_1", attempt: 2, msg: "message sent" });
   });
 

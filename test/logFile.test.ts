@@ -36,7 +36,7 @@ for (const cleanup of cleanups.splice(0)) cleanup();
 describe("on a full disk", () => {
   test("lines are dropped, also by log.fatal and at the end, and nothing throws or hangs", async () => {
     const destination = openDestination(FULL);
-    const log = createLog({ level: "info", plain: true, destination });
+    const log = createLog({ by: "service", level: "info", plain: true, destination });
     log.info("written in the background");
     await destination.drain(5_000);
     log.fatal("written at once");
@@ -48,7 +48,7 @@ describe("on a full disk", () => {
     const disk = smallDisk() as string;
     const path = join(disk, "log");
     const destination = openDestination(path);
-    const log = createLog({ level: "info", plain: true, destination });
+    const log = createLog({ by: "service", level: "info", plain: true, destination });
     log.info("before");
     await destination.drain(5_000);
     fill(disk);

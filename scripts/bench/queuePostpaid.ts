@@ -21,7 +21,7 @@ for (const redis of [producer, consumer]) redis.on("error", (error) => console.e
 await Promise.all([producer.connect(), consumer.connect()]);
 const directory = mkdtempSync(join(tmpdir(), "pp-bench-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
-const log = createLog({ level: "warn", plain: false, destination: openDestination("/dev/null") });
+const log = createLog({ by: "worker", level: "warn", plain: false, destination: openDestination("/dev/null") });
 const ingress = openIngress(producer, { log });
 const MAIL = {
   messageIdHeader: "m",

@@ -18,7 +18,7 @@ const redis = connect(address, "ingress");
 redis.on("error", (error) => console.error(error.message));
 await redis.connect();
 
-const log = createLog({ level: "info", plain: false, destination: openDestination("/dev/null") });
+const log = createLog({ by: "service", level: "info", plain: false, destination: openDestination("/dev/null") });
 
 const instant: Ingress = {
   post: async () => ({

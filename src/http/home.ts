@@ -52,7 +52,7 @@ function page(fault: string | undefined, standing: Standing | undefined, asOf: s
     <style>
       :root { color-scheme: light dark; --line: light-dark(#ddd, #3a3a3a); --dim: light-dark(#666, #999); --bad: light-dark(#b00020, #ff7a85) }
       body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
-      h1 { margin: 0 } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem } p, caption { color: var(--dim) }
+      h1 { margin: 0 } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem } p { color: var(--dim) }
       table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
       th, td { text-align: right; padding: .3rem .5rem; border-bottom: 1px solid var(--line); font-weight: normal }
       th:first-child, td:first-child { text-align: left } thead th { color: var(--dim) }

@@ -84,7 +84,7 @@ function settlementOf(delivery: Delivery, taken: Taken, deps: AttemptDeps): Sett
       deps.circuit.answered(taken.messageId);
       return decide(nth, delivery.failure, deps.policy, deps.random());
     case "withheld":
-      return { kind: "released", reason: "it was not wanted any more" };
+      return { kind: "released", reason: "it was not wanted any more" }; // `late` says why
     case "relay_fault":
       if (delivery.suspect && deps.circuit.blames(taken.messageId))
         return decide(nth, { kind: "transient", reason: delivery.reason }, deps.policy, deps.random());
@@ -151,8 +151,6 @@ async function askStore(
 ): Promise<Settlement | undefined> {
   const status = await unlessAborted(store.statusOf(event.data.booking.id), stopping);
   if (status === undefined) return { kind: "released", reason: "the worker stopped while the booking store was asked" };
-  const asked = taken.askedInVain + 1;
-  const delayMs = policy.delaysMs[Math.min(asked, policy.delaysMs.length) - 1] ?? 0;
   switch (status.kind) {
     case "paid":
       return undefined;
@@ -162,6 +160,8 @@ async function askStore(
       return { kind: "postponed", delayMs: policy.delaysMs[0] ?? 0, counts: false, reason: status.reason };
     case "pending":
     case "not_found": {
+      const asked = taken.askedInVain + 1;
+      const delayMs = policy.delaysMs[Math.min(asked, policy.delaysMs.length) - 1] ?? 0;
       const reason = status.kind === "pending" ? "the booking is not paid" : "the booking is not found";
       if (asked >= policy.maxAsks)
         return { kind: "dead", how: "untried", reason: `${reason}, after the store was asked ${asked} times` };

@@ -153,12 +153,12 @@ describe("kill -9 of the embedded Redis", () => {
         Array.from({ length: 20 }, (_, i) => service.post(eventWith(`evt_${n + i}`))),
       );
       for (const response of responses) {
-        if (response.status === 202) ids.push(((await response.json()) as { id: string }).id);
-        else expect(response.status).toBe(503);
+        expect(response.status).toBe(202); // while Redis is away it is journaled
+        ids.push(((await response.json()) as { id: string }).id);
       }
       await until("redis is back", async () => (await service.get("/readyz")).ok);
     }
-    expect(ids.length).toBeGreaterThan(200);
+    expect(new Set(ids).size).toBe(600);
     await until(
       "each 202 has its mail",
       () => {

@@ -298,11 +298,12 @@ describe("when something dies", () => {
   test("the service by kill -9, and the next one starts before redis-server is gone: it is not ended under it", async () => {
     const service = await startService();
     await ask((redis) => redis.set("kept", "yes"));
+    const first = serversOf(dataDir);
     service.kill("SIGKILL");
     await service.exited;
     await start();
     const pid = await pidOf();
-    await Bun.sleep(2_500); // longer than the guardian of the first one waits
+    await until("the first one's guardian has ended", () => !first.some(isAlive));
     expect(await pidOf()).toBe(pid);
     expect(await ask((redis) => redis.get("kept"))).toBe("yes");
   });

@@ -17,6 +17,14 @@ const QUEUE = key.queue(TAG, 0);
 const on = onRedis("--appendonly", "no");
 
 /** As many messages of each priority. */
+/** As time would have it. */
+async function scheduleAndMakeDue(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const { messageId } = accepted(await on.ingress().post(eventWith(`evt_${i}`, { delayMs: 60_000 })));
+    await on.server.raw.zadd(key.due(TAG), 1, messageId);
+  }
+}
+
 async function fill(...counts: number[]): Promise<void> {
   const ingress = on.ingress();
   for (const [rank, count] of counts.entries()) {
@@ -128,16 +136,14 @@ describe("promoting", () => {
   });
 
   test("queues no more than it was asked for at a time", async () => {
-    for (let i = 0; i < 5; i++) await on.ingress().post(eventWith(`evt_${i}`, { delayMs: 1 }));
-    await Bun.sleep(2);
+    await scheduleAndMakeDue(5);
     expect((await promote(on.redis, TAG, 2)).messages.length).toBe(2);
     expect((await promote(on.redis, TAG, 2)).nextMs).toBe(0);
     expect((await promote(on.redis, TAG, 9)).messages.length).toBe(1);
   });
 
   test("by two workers at the same time queues each message once", async () => {
-    for (let i = 0; i < 20; i++) await on.ingress().post(eventWith(`evt_${i}`, { delayMs: 1 }));
-    await Bun.sleep(2);
+    await scheduleAndMakeDue(20);
     const other = await on.open("worker");
     await Promise.all([promote(on.redis, TAG, 20), promote(other, TAG, 20), promote(on.redis, TAG, 20)]);
     const { entries } = await streams(on);

@@ -256,10 +256,15 @@ describe("a loop that is stopped", () => {
   });
 
   test("may be stopped twice, and woken after", async () => {
-    loop = startLoop("test", kept.log, async () => 60_000);
+    let rounds = 0;
+    loop = startLoop("test", kept.log, async () => {
+      rounds += 1;
+      return 60_000;
+    });
     await loop.stop();
     await loop.stop();
     loop.wake();
     await pass(60_000);
+    expect(rounds).toBe(1);
   });
 });
