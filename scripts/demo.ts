@@ -99,7 +99,7 @@ async function printLog(): Promise<void> {
   const readable = pretty({
     colorize: process.stdout.isTTY,
     destination: process.stdout,
-    ignore: "by",
+    ignore: "pid,by",
     messageFormat: "{by}: {msg}",
   });
   const decoder = new TextDecoder();

@@ -5,7 +5,12 @@ type Line = Record<string, unknown> & { err: Record<string, unknown> };
 
 function capture(level: string, plain: boolean) {
   const chunks: string[] = [];
-  const log = createLog({ by: "worker", level, plain, destination: { write: (chunk: string) => void chunks.push(chunk) } });
+  const log = createLog({
+    by: "worker",
+    level,
+    plain,
+    destination: { write: (chunk: string) => void chunks.push(chunk) },
+  });
   return { log, chunks };
 }
 
