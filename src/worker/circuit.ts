@@ -2,7 +2,8 @@
  * The relay's faults are not the messages': when it is down, nothing is taken until it answers again.
  *   closed     mail flows
  *   open       nothing is taken; the relay is probed after 0, 0.5, 1, 2, … 30 s
- *   half open  a probe was fine: one message at a time, until one was really handed over
+ *   half open  a probe was fine: one message at a time, until one was really handed over. Those that were begun
+ *              before, and one that takes long, do not count: they may wait for the final reply for minutes
  * But a relay may close on one message alone, whatever it says to others and to a probe. Where it did so three
  * times in a row, the message is to blame from then on: that tells nothing of the relay, and holds nothing back.
  */
@@ -11,13 +12,18 @@ import { backoffMs } from "../domain/backoff.ts";
 
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 30_000;
+/** Half open, the next message need not wait for one that takes longer. */
+const LONG_MS = 10_000;
 const MAX_FAULTS_IN_A_ROW = 3;
 /** Messages whose faults are counted; the one that had none for longest is forgotten first. */
 const MAX_COUNTED = 10_000;
 
 export interface Circuit {
-  /** How many of `free` slots may be filled now. */
-  allowance(free: number, inFlight: number): number;
+  /**
+   * How many of `free` slots may be filled now.
+   * @param askedSince how many of the messages in flight were asked for at that time or later, performance.now()
+   */
+  allowance(free: number, askedSince: (at: number) => number): number;
   /** The relay failed. */
   fault(reason: string): void;
   /** The relay failed in the middle of this message. True: once too often, it is the message's own failure. */
@@ -38,6 +44,7 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
   /** Since mail last flowed. */
   let probes = 0;
   let openedAt = 0;
+  let halfOpenAt = 0;
   /** By message id, in the order of the last fault. */
   const faults = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -54,13 +61,15 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
     if (stopped) return;
     if (reason !== undefined) return probeLater();
     state = "half open";
+    halfOpenAt = performance.now();
     onReady();
   }
 
   return {
-    allowance(free, inFlight) {
+    allowance(free, askedSince) {
       if (state === "closed") return free;
-      return state === "half open" && inFlight === 0 ? Math.min(free, 1) : 0;
+      const since = Math.max(halfOpenAt, performance.now() - LONG_MS);
+      return state === "half open" && askedSince(since) === 0 ? Math.min(free, 1) : 0;
     },
     fault(reason) {
       if (stopped || state === "open") return;

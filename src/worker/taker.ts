@@ -23,9 +23,13 @@ export interface TakerOptions {
   tags: readonly string[];
   consumer: string;
   concurrency: number;
-  /** How many of `free` slots may be filled now. */
-  allowance: (free: number, inFlight: number) => number;
-  deal: (slots: number) => number[];
+  /**
+   * How many of `free` slots may be filled now.
+   * @param askedSince how many of the messages in flight were asked for at that time or later, performance.now()
+   */
+  allowance: (free: number, askedSince: (at: number) => number) => number;
+  /** One for each partition: each is to have its shares, however the slots fall to them. */
+  createDealer: () => (slots: number) => number[];
   /** Sees the message through to its written outcome, and says so. */
   begin: (taken: Taken, slot: Slot) => void;
   log: Logger;
@@ -52,6 +56,7 @@ export function startTaker(options: TakerOptions): Taker {
   const { redis, tags, consumer, log } = options;
   const half = Math.ceil(options.concurrency / 2);
   const inFlight = new Map<string, Taken>();
+  const askedAts = new Map<string, number>();
   const whenIdle: (() => void)[] = [];
   const strays = createStrays({
     redis,
@@ -61,6 +66,7 @@ export function startTaker(options: TakerOptions): Taker {
     log,
   });
   const rests = createRests(redis, tags, () => taker.wake(), log);
+  const dealers = new Map<string, (slots: number) => number[]>();
   /** Calls under way, by tag, and the messages that all of them ask for. */
   const calls = new Map<string, number>();
   let asked = 0;
@@ -77,6 +83,7 @@ export function startTaker(options: TakerOptions): Taker {
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
     if (inFlight.has(entryKey)) return;
     inFlight.set(entryKey, taken);
+    askedAts.set(entryKey, askedAt);
     strays.begun(entryKey);
     options.begin(taken, {
       askedAt,
@@ -87,6 +94,7 @@ export function startTaker(options: TakerOptions): Taker {
       settled() {
         settling -= 1;
         inFlight.delete(entryKey);
+        askedAts.delete(entryKey);
         if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
         wakeLater();
       },
@@ -98,6 +106,10 @@ export function startTaker(options: TakerOptions): Taker {
     return Math.min(free, options.concurrency * 2 - inFlight.size) - asked;
   }
 
+  function askedSince(at: number): number {
+    return [...askedAts.values()].reduce((count, askedAt) => (askedAt < at ? count : count + 1), asked);
+  }
+
   /** Slots that come free in one turn of the event loop are filled by one take. */
   function wakeLater(): void {
     if (waking) return;
@@ -107,6 +119,12 @@ export function startTaker(options: TakerOptions): Taker {
       if (backlog !== "none") first.wake();
       if (backlog === "more") second.wake();
     });
+  }
+
+  function dealerOf(tag: string): (slots: number) => number[] {
+    const dealer = dealers.get(tag) ?? options.createDealer();
+    dealers.set(tag, dealer);
+    return dealer;
   }
 
   async function calling<T>(tag: string, call: () => Promise<T>): Promise<T> {
@@ -123,7 +141,7 @@ export function startTaker(options: TakerOptions): Taker {
     asked += count;
     const askedAt = performance.now();
     try {
-      const taken = await take(redis, tag, consumer, count, options.deal(count));
+      const taken = await take(redis, tag, consumer, count, dealerOf(tag)(count));
       await aTurnOfItsOwn();
       for (const one of taken) begin(one, askedAt);
       return taken.length === count;
@@ -163,7 +181,7 @@ export function startTaker(options: TakerOptions): Taker {
           }
           await calling(tag, () => strays.giveBack(tag)); // first: their lease must not run out while no slot is free
         }
-        const free = options.allowance(freeSlots(), inFlight.size + asked);
+        const free = options.allowance(freeSlots(), askedSince);
         if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
         const wasAllThere = await calling(tag, () => takeFrom(tag, Math.min(free, half, MAX_TAKE)));
         rests.answered(tag);

@@ -126,15 +126,21 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     tags: entered,
     consumer,
     concurrency: options.concurrency,
-    allowance: (free, inFlight) => Math.min(circuit.allowance(free, inFlight), storeAllows(inFlight)),
-    deal: createDealer(options.priorityOrder),
+    allowance: (free, askedSince) => Math.min(circuit.allowance(free, askedSince), storeAllows(askedSince)),
+    createDealer: () => createDealer(options.priorityOrder),
     begin,
     log,
   });
-  /** While the booking store is away, one message at a time finds out when it is back. */
-  function storeAllows(inFlight: number): number {
-    if (options.booking.store?.isAway?.() !== true) return Number.POSITIVE_INFINITY;
-    return inFlight === 0 ? 1 : 0;
+  /** performance.now(), while the booking store is away. */
+  let storeAwaySince: number | undefined;
+  /** Meanwhile one message at a time finds out when it is back. Those from before may be with the relay, for minutes. */
+  function storeAllows(askedSince: (at: number) => number): number {
+    if (options.booking.store?.isAway?.() !== true) {
+      storeAwaySince = undefined;
+      return Number.POSITIVE_INFINITY;
+    }
+    storeAwaySince ??= performance.now();
+    return askedSince(storeAwaySince) === 0 ? 1 : 0;
   }
 
   const blocking = (options.readsPartitionsTogether ? [tags] : tags.map((tag) => [tag])).map((together) => {

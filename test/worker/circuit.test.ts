@@ -47,9 +47,9 @@ function said(msg: string): Record<string, unknown>[] {
 
 describe("a closed circuit", () => {
   test("lets everything through", () => {
-    expect(circuit.allowance(10, 0)).toBe(10);
-    expect(circuit.allowance(3, 7)).toBe(3);
-    expect(circuit.allowance(0, 10)).toBe(0);
+    expect(circuit.allowance(10, () => 0)).toBe(10);
+    expect(circuit.allowance(3, () => 7)).toBe(3);
+    expect(circuit.allowance(0, () => 10)).toBe(0);
   });
 
   test("says nothing and probes nothing while the relay answers", async () => {
@@ -62,8 +62,8 @@ describe("a closed circuit", () => {
 describe("an open circuit", () => {
   test("lets nothing through from the first fault on", () => {
     circuit.fault("connection refused");
-    expect(circuit.allowance(10, 0)).toBe(0);
-    expect(circuit.allowance(10, 5)).toBe(0);
+    expect(circuit.allowance(10, () => 0)).toBe(0);
+    expect(circuit.allowance(10, () => 5)).toBe(0);
   });
 
   test("probes at once: often only an idle connection had been closed", async () => {
@@ -92,7 +92,7 @@ describe("an open circuit", () => {
     wrong = "connection refused";
     circuit.fault("connection refused");
     circuit.answered("msg_1");
-    expect(circuit.allowance(10, 0)).toBe(0);
+    expect(circuit.allowance(10, () => 0)).toBe(0);
     await pass(0);
     expect(said("relay is back")).toEqual([]);
   });
@@ -112,7 +112,7 @@ describe("an open circuit", () => {
     circuit.fault("connection refused");
     await pass(2_000);
     expect(probes).toBe(2);
-    expect(circuit.allowance(10, 0)).toBe(1);
+    expect(circuit.allowance(10, () => 0)).toBe(1);
   });
 
   test("asks nothing more once it is stopped", async () => {
@@ -151,9 +151,20 @@ describe("a half-open circuit", () => {
 
   test("says that messages may be taken, and lets one through at a time", () => {
     expect(readied).toBe(1);
-    expect(circuit.allowance(10, 0)).toBe(1);
-    expect(circuit.allowance(9, 1)).toBe(0);
-    expect(circuit.allowance(0, 0)).toBe(0);
+    expect(circuit.allowance(10, () => 0)).toBe(1);
+    expect(circuit.allowance(9, () => 1)).toBe(0);
+    expect(circuit.allowance(0, () => 0)).toBe(0);
+  });
+
+  test("does not wait for those that were asked for before, nor long for the one that it let through", async () => {
+    const askedSinceOf = (askedAt: number) => (at: number) => (askedAt < at ? 0 : 1);
+    const now = performance.now();
+    expect(circuit.allowance(10, askedSinceOf(now - 1_000))).toBe(1);
+    expect(circuit.allowance(9, askedSinceOf(now))).toBe(0);
+    await pass(9_000);
+    expect(circuit.allowance(9, askedSinceOf(now))).toBe(0);
+    await pass(2_000);
+    expect(circuit.allowance(9, askedSinceOf(now))).toBe(1);
   });
 
   test("does not say yet that the relay is back: a probe hands nothing over", () => {
@@ -162,7 +173,7 @@ describe("a half-open circuit", () => {
 
   test("closes when the relay has answered for a message, and says for how long it was away", () => {
     circuit.answered("msg_1");
-    expect(circuit.allowance(10, 0)).toBe(10);
+    expect(circuit.allowance(10, () => 0)).toBe(10);
     expect(readied).toBe(2);
     expect(said("relay is back")).toEqual([expect.objectContaining({ awayMs: expect.any(Number) })]);
     circuit.answered("msg_1");
@@ -172,9 +183,9 @@ describe("a half-open circuit", () => {
   test("opens again on another fault, waits longer each time, and says nothing twice", async () => {
     for (let i = 0; i < 3; i++) {
       circuit.fault("421 too busy");
-      expect(circuit.allowance(10, 0)).toBe(0);
+      expect(circuit.allowance(10, () => 0)).toBe(0);
       await pass(5_000);
-      expect(circuit.allowance(10, 0)).toBe(1);
+      expect(circuit.allowance(10, () => 0)).toBe(1);
     }
     const delays = probedAt.map((time, i) => time - 5_000 * Math.max(0, i - 1));
     expect(delays).toEqual([0, 500, 1_000, 2_000]);

@@ -191,6 +191,23 @@ test("while the booking store is away one message at a time asks for it, and the
   for (const id of ids) await on.pipeline.entered(id, "sent");
 });
 
+test("a booking store that is back is asked, however long a mail from before waits for its final reply", async () => {
+  const slow = await on.relayWith({ dot: ["hang"] });
+  let isAway = false;
+  const booking = bookingWith(
+    async () => (isAway ? { kind: "unavailable", reason: "connection refused" } : { kind: "paid" }),
+    () => isAway,
+  );
+  await on.pipeline.startWorker(slow.url, { booking });
+  await on.pipeline.post(eventWith("evt_slow"));
+  await slow.until(({ silent }) => silent === 1);
+  isAway = true;
+  const id = await on.pipeline.post(eventWith("evt_1"));
+  await on.pipeline.entered(id, "scheduled");
+  isAway = false;
+  await on.pipeline.entered(id, "sent");
+});
+
 test("a timeline that grows without end keeps its beginning and its end", async () => {
   const booking = bookingWith(async () => ({ kind: "unavailable", reason: "x".repeat(400) }));
   booking.delaysMs = [1];

@@ -1,7 +1,10 @@
 /* The taker on a real Redis: what fills its slots, and what does not make it ask. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { PRIORITIES } from "../../src/domain/lifecycle.ts";
 import { key, partitionOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
 import { sent } from "../../src/stream/settle.ts";
+import type { Taken } from "../../src/stream/take.ts";
+import { createDealer } from "../../src/worker/priorities.ts";
 import { startTaker, type Taker } from "../../src/worker/taker.ts";
 import { accepted, DAY_MS, onRedis } from "../stream/fixture.ts";
 import { eventWith } from "../support/event.ts";
@@ -18,7 +21,12 @@ afterEach(async () => {
 });
 
 /** Settles what it takes when `attempt` has ended, and keeps count of the attempts that are open. */
-function start(partitions: number, concurrency: number, attempt: () => Promise<unknown>) {
+function start(
+  partitions: number,
+  concurrency: number,
+  attempt: (taken: Taken) => Promise<unknown>,
+  createDealer: () => (slots: number) => number[] = () => (slots) => [slots, 0, 0],
+) {
   const open = { now: 0, most: 0 };
   const taker = startTaker({
     redis: on.redis,
@@ -26,11 +34,11 @@ function start(partitions: number, concurrency: number, attempt: () => Promise<u
     consumer: "a",
     concurrency,
     allowance: (free) => free,
-    deal: (slots) => [slots, 0, 0],
+    createDealer,
     async begin(taken, slot) {
       open.now += 1;
       open.most = Math.max(open.most, open.now);
-      await attempt();
+      await attempt(taken);
       open.now -= 1;
       const written = sent(on.redis, taken.tag, "a", DAY_MS, [{ ...taken, reply: "250 ok" }]);
       slot.ended();
@@ -93,6 +101,27 @@ describe("slots", () => {
     await until("all is sent", () => ended === 60 * partitions);
     expect(open.most).toBe(concurrency);
   });
+});
+
+test("each partition's priorities have their shares, also where its turns come one slot at a time", async () => {
+  const partitions = 2;
+  const ingress = on.ingress({ partitions });
+  for (const priority of PRIORITIES) {
+    const ids = Array.from({ length: 120 }, (_, i) => `${priority}_${i}`);
+    await Promise.all(ids.map((id) => ingress.post(eventWith(id, { delayMs: 0, priority }))));
+  }
+  const begun: Taken[] = [];
+  start(
+    partitions,
+    1,
+    async (taken) => begun.push(taken),
+    () => createDealer("weighted"),
+  );
+  await until("a hundred are begun", () => begun.length >= 100);
+  for (const tag of tagsOf(partitions)) {
+    const ranks = begun.slice(0, 100).flatMap((taken) => (taken.tag === tag ? [Number(taken.rank)] : []));
+    expect([0, 1, 2].map((rank) => ranks.filter((one) => one === rank).length)).toEqual([30, 15, 5]);
+  }
 });
 
 test("an empty queue is not asked for each slot that comes free", async () => {

@@ -225,6 +225,16 @@ describe("when the relay is at fault", () => {
   });
 });
 
+test("a mail that waits long for its final reply holds up no other one when the relay says 421 meanwhile", async () => {
+  const relay = await on.relayWith({ dot: ["hang"], rcpt: ["ok", "421 4.3.2 come back"] });
+  await on.pipeline.startWorker(relay.url);
+  await on.pipeline.post(eventWith("evt_slow"));
+  await relay.until(({ silent }) => silent === 1);
+  const ids = await Promise.all([1, 2, 3, 4, 5, 6].map((n) => on.pipeline.post(eventWith(`evt_${n}`))));
+  for (const id of ids) await on.pipeline.entered(id, "sent");
+  expect(on.pipeline.lines.lines.filter(({ msg }) => msg === "relay is away, the queue waits")).toHaveLength(1);
+});
+
 describe("a worker that stops", () => {
   test("lets what is in flight end within the deadline", async () => {
     const relay = await on.relayWith();
