@@ -59,14 +59,20 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
   let fd: number | undefined;
   let file: string | undefined;
   let bytes = 0;
+  let closed = false;
+
+  /** What has failed and not worked since: said once, however many mails there are. */
+  const failing = new Set<string>();
 
   /** Whether it worked. */
   function orLog(what: string, work: () => void): boolean {
     try {
       work();
+      failing.delete(what);
       return true;
     } catch (error) {
-      log.error({ err: error }, what);
+      if (!failing.has(what)) log.error({ err: error }, what);
+      failing.add(what);
       return false;
     }
   }
@@ -97,13 +103,20 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
     settled = [];
   }
 
-  /** Deleted or replaced, it is written on by us, and read by nobody after a restart. */
+  /**
+   * Whether it had to be begun, and was. Deleted or replaced, it is written on by us, and read by nobody after a
+   * restart. Where it could not be begun at the start, a full disk may have room since.
+   */
   function beginIfGone(): boolean {
-    if (fd === undefined || fileAt(path) === file) return false;
-    return orLog("outbox was deleted or replaced, and cannot be begun anew", () => {
+    let begun = false;
+    orLog(CANNOT_BEGIN, () => {
+      if (closed || (fd !== undefined && fileAt(path) === file)) return;
+      const why = fd === undefined ? "outbox can be written again" : "outbox was deleted or replaced, it is begun anew";
       begin();
-      log.error({ path }, "outbox was deleted or replaced while it is open, it is begun anew");
+      begun = true;
+      log.error({ path }, why);
     });
+    return begun;
   }
 
   function recover(): void {
@@ -123,7 +136,7 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
 
   if (!orLog("outbox cannot be read: what a kill -9 interrupted may be sent twice", recover))
     orLog("outbox cannot be put aside", () => renameSync(path, keptAs));
-  orLog("outbox cannot be opened: what a kill -9 interrupts may be sent twice", begin);
+  orLog(CANNOT_BEGIN, begin);
 
   return {
     record(facts) {
@@ -149,9 +162,12 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
       orLog("outbox cannot be written", () => settled.length > 0 && append(JSON.stringify(settled)));
       if (fd !== undefined) closeSync(fd);
       fd = undefined;
+      closed = true;
     },
   };
 }
+
+const CANNOT_BEGIN = "outbox cannot be begun: what a kill -9 interrupts may be sent twice";
 
 /** Its own fields alone, whatever else the object has. */
 function factOf({ tag, rank, entryId, messageId, attempt, reply }: SentFact): SentFact {

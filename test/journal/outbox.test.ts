@@ -137,7 +137,7 @@ test.each([
   rmSync(file);
   next(outbox);
   outbox.sync();
-  expect(lines.map(({ msg }) => msg)).toEqual(["outbox was deleted or replaced while it is open, it is begun anew"]);
+  expect(lines.map(({ msg }) => msg)).toEqual(["outbox was deleted or replaced, it is begun anew"]);
   expect(leftIn(open())).toEqual(left.map(fact));
 });
 
@@ -157,5 +157,24 @@ test("where no file can be, it says so and takes facts all the same", () => {
   const id = outbox.record([fact("m1")]);
   outbox.sync();
   outbox.forget(id);
-  expect(lines.map(({ msg }) => msg)).toEqual(["outbox cannot be opened: what a kill -9 interrupts may be sent twice"]);
+  expect(lines.map(({ msg }) => msg)).toEqual(["outbox cannot be begun: what a kill -9 interrupts may be sent twice"]);
+});
+
+test.each([
+  ["recorded", (outbox: Outbox) => outbox.record([fact("m3")]), ["m1", "m2", "m3"]],
+  ["synced", (outbox: Outbox) => outbox.sync(), ["m1", "m2"]],
+] as const)("where a file can be later, it has all of it when the next one is %s", (_, next, left) => {
+  open().record([fact("m1")]);
+  const blocker = join(directory, "outbox.jsonl.new"); // as a full disk would
+  mkdirSync(blocker);
+  const { log, lines } = keepLines();
+  const outbox = open(undefined, log);
+  outbox.record([fact("m2")]);
+  rmSync(blocker, { recursive: true });
+  next(outbox);
+  expect(lines.map(({ msg }) => msg)).toEqual([
+    "outbox cannot be begun: what a kill -9 interrupts may be sent twice",
+    "outbox can be written again",
+  ]);
+  expect(leftIn(open())).toEqual(left.map(fact));
 });
