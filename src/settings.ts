@@ -41,7 +41,12 @@ export const SETTINGS = {
     parseSmtpUrl,
     "credentials",
   ),
-  CATCHER_PORT: integer(1025, 0, 65_535, "Port of the built-in catcher, which keeps mails in DATA_DIR/caught."),
+  CATCHER_PORT: integer(
+    1025,
+    0,
+    65_535,
+    "Port of the built-in catcher, which keeps the latest 1,000 mails in DATA_DIR/caught.",
+  ),
   MAIL_FROM: {
     default: "postpaid <no-reply@localhost>",
     allowed: "one address, or a name and <address>",

@@ -58,7 +58,7 @@ export interface Message {
   dueAt: string;
   /** `outcome` is missing while the attempt is under way. */
   attempts: { n: number; at: string; outcome?: "sent" | "deferred" | "dead" | "unknown"; reply?: string }[];
-  timeline: { at: string; state: State; attempt?: number; reason?: string }[];
+  timeline: { at: string; state: State; attempt?: number; reason: string }[];
   /** These three while it is dead, or unknown and held for a person. */
   reason?: string;
   fingerprint?: string;

@@ -51,7 +51,8 @@ export function requireAdmin(auth: Auth): MiddlewareHandler {
   return async (c, next) => {
     const authorization = authorizationOf(c);
     if (auth.isAdmin(authorization)) return next();
-    if (auth.isIngest(authorization)) return refuse(problem("forbidden", "This route takes the admin token."));
+    if (auth.isIngest(authorization))
+      return refuse(unauthorized("This is an ingest key. This route takes the admin token."));
     return refuse(unauthorized("This route takes Authorization: Bearer <admin token>."));
   };
 }

@@ -50,7 +50,7 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     const query = readQuery(c, deadQuery);
     if (!query.ok) return refuse(query.problem);
     const [page, groups] = await Promise.all([dead.list(query.value), dead.groups()]);
-    return Response.json({ ...page, items: page.items.map(letterOf), groups });
+    return Response.json({ items: page.items.map(letterOf), groups, cursor: page.cursor ?? null });
   });
 
   app.post("/v1/dead/replay", admin, noQuery, async (c) => {

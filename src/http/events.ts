@@ -53,7 +53,7 @@ export async function readVouched(c: Context, auth: Auth, maxBytes: number): Pro
 }
 
 function refusal(auth: Auth, authorization: string | null): Problem {
-  if (auth.isAdmin(authorization)) return problem("forbidden", "This route takes an ingest key.");
+  if (auth.isAdmin(authorization)) return unauthorized("This is the admin token. This route takes an ingest key.");
   return unauthorized("Send Authorization: Bearer <ingest key>, or Standard Webhooks headers made with an ingest key.");
 }
 

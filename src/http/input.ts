@@ -23,15 +23,19 @@ export function textParameter(maxLength: number) {
 
 export const cursorParameter = textParameter(512).exactOptional();
 
-/** The query string. A parameter that is unknown, empty or given twice is more likely a mistake than meant. */
-export function readQuery<T>(c: Context, schema: z.ZodType<T>): Read<T> {
+/**
+ * The query string. A parameter that is unknown or given twice is more likely a mistake than meant; one that is set to
+ * nothing, as a form sends it, is not given.
+ */
+export function readQuery<T extends z.ZodObject>(c: Context, schema: T): Read<z.output<T>> {
   const given = Object.entries(c.req.queries());
   const twice = given.filter(([, values]) => values.length > 1);
   if (twice.length > 0) {
     const errors = twice.map(([parameter]) => ({ parameter, detail: "is given more than once" }));
     return wrong("The query is not valid.", errors);
   }
-  const parsed = schema.safeParse(Object.fromEntries(given.map(([name, [value]]) => [name, value])));
+  const isSet = ([name, [value]]: (typeof given)[number]) => value !== "" || !Object.hasOwn(schema.shape, name);
+  const parsed = schema.safeParse(Object.fromEntries(given.filter(isSet).map(([name, [value]]) => [name, value])));
   if (parsed.success) return { ok: true, value: parsed.data };
   const errors = fieldsOf(parsed.error).map(([path, detail]) => ({ parameter: path.join("."), detail }));
   return wrong("The query is not valid.", errors);

@@ -1,7 +1,7 @@
 /* What became of an event: one message, or a page of them. */
 import type { Context, Hono } from "hono";
 import { z } from "zod";
-import { attemptsOf, type Message, STATES } from "../domain/lifecycle.ts";
+import { attemptsOf, type Message, STATES, type TimelineEntry } from "../domain/lifecycle.ts";
 import type { Messages } from "../stream/store.ts";
 import { type Auth, requireReader } from "./auth.ts";
 import { cursorParameter, limitParameter, readQuery, textParameter } from "./input.ts";
@@ -23,7 +23,7 @@ export function messageRoutes(app: Hono, auth: Auth, messages: Messages): void {
     const query = readQuery(c, messagesQuery);
     if (!query.ok) return refuse(query.problem);
     const page = await messages.list(query.value);
-    return Response.json({ ...page, items: page.items.map(replyOf) });
+    return Response.json({ items: page.items.map(replyOf), cursor: page.cursor ?? null });
   });
 
   app.get("/v1/messages/:id", reader, async (c) => {
@@ -61,9 +61,14 @@ export function replyOf(message: Message): MessageReply {
     recipient,
     dueAt: iso(message.dueAt),
     attempts: attemptsOf(message.timeline).map((attempt) => ({ ...attempt, at: iso(attempt.at) })),
-    timeline: message.timeline.map((line) => ({ ...line, at: iso(line.at) })),
+    timeline: message.timeline.map((line) => ({ ...line, at: iso(line.at), reason: reasonOf(line) })),
     ...(death && { reason: death.reason, fingerprint: death.fingerprint, deadAt: iso(death.deadAt) }),
   };
+}
+
+/** Of the two arrows that have one reason only, it is not kept in Redis. */
+function reasonOf({ state, reason }: TimelineEntry): string {
+  return reason ?? (state === "queued" ? "due" : state === "sending" ? "taken" : "");
 }
 
 export function iso(epochMs: number): string {

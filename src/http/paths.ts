@@ -16,7 +16,6 @@ type Refusal = keyof typeof REFUSALS;
 const REFUSALS = {
   400: "Not readable or not valid; `errors` points at each bad field",
   401: "Credentials are missing or wrong",
-  403: "The credentials are good for other routes",
   404: "No such thing",
   409: "Its state does not allow that",
   413: "Too large",
@@ -44,7 +43,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       requestBody: { required: true, content: { "application/json": { schema: event, example: EVENT_EXAMPLE } } },
       responses: {
         202: json("Durable, as far as `durability` says", replies.acceptedReply),
-        ...refusals(400, 401, 403, 413, 415, 422, 503),
+        ...refusals(400, 401, 413, 415, 422, 503),
       },
     },
   },
@@ -63,7 +62,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       },
       responses: {
         202: json("One result per event, in order, with its own `status`", replies.batchReply),
-        ...refusals(400, 401, 403, 413, 415, 503),
+        ...refusals(400, 401, 413, 415, 503),
       },
     },
   },
@@ -77,7 +76,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       responses: {
         200: json("Committed now or before, or never held", replies.commitReply),
         202: json("Kept on the local disk until Redis is back", replies.commitReply),
-        ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
+        ...refusals(400, 401, 404, 409, 413, 415, 503),
       },
     },
   },
@@ -91,7 +90,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       responses: {
         200: json("The definitive answer", replies.rollbackReply),
         202: json("Kept on the local disk until Redis is back", replies.rollbackReply),
-        ...refusals(400, 401, 403, 413, 415, 503),
+        ...refusals(400, 401, 413, 415, 503),
       },
     },
   },
@@ -117,7 +116,7 @@ export const PATHS: ZodOpenApiPathsObject = {
     get: read("A message", "messages", READER, replies.messageReply, [400, 404], { path: messageId }),
   },
   "/v1/dead": {
-    get: read("List dead letters", "dead letters", ADMIN, replies.deadReply, [400, 403], { query: deadQuery }),
+    get: read("List dead letters", "dead letters", ADMIN, replies.deadReply, [400], { query: deadQuery }),
   },
   "/v1/dead/replay": {
     post: {
@@ -133,7 +132,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       responses: {
         200: json("A dry run", replies.bulkReply),
         202: json("Replayed", replies.bulkReply),
-        ...refusals(400, 401, 403, 413, 415, 503),
+        ...refusals(400, 401, 413, 415, 503),
       },
     },
   },
@@ -146,7 +145,7 @@ export const PATHS: ZodOpenApiPathsObject = {
       requestBody: { content: { "application/json": { schema: editInput, example: { recipient: "an@example.com" } } } },
       responses: {
         202: json("Queued again", replies.replayedReply),
-        ...refusals(400, 401, 403, 404, 409, 413, 415, 503),
+        ...refusals(400, 401, 404, 409, 413, 415, 503),
       },
     },
   },
@@ -156,10 +155,10 @@ export const PATHS: ZodOpenApiPathsObject = {
       tags: ["dead letters"],
       security: ADMIN,
       requestParams: { path: messageId },
-      responses: { 204: { description: "Gone" }, ...refusals(400, 401, 403, 404, 409, 503) },
+      responses: { 204: { description: "Gone" }, ...refusals(400, 401, 404, 409, 503) },
     },
   },
-  "/v1/queues": { get: read("Depths and counts", "queues", ADMIN, replies.queuesReply, [403]) },
+  "/v1/queues": { get: read("Depths and counts", "queues", ADMIN, replies.queuesReply, []) },
   "/v1/queues/{name}/pause": { post: toggle("Pause a queue") },
   "/v1/queues/{name}/resume": { post: toggle("Resume a queue") },
   "/v1/live": {
@@ -175,7 +174,7 @@ export const PATHS: ZodOpenApiPathsObject = {
           description: "The `data` of each event",
           content: { "text/event-stream": { schema: replies.transitionData } },
         },
-        ...refusals(400, 401, 403),
+        ...refusals(400, 401),
       },
     },
   },
@@ -227,7 +226,7 @@ function toggle(summary: string): ZodOpenApiOperationObject {
     tags: ["queues"],
     security: ADMIN,
     requestParams: { path: queueName },
-    responses: { 200: json("As it is now", replies.pausedReply), ...refusals(400, 401, 403, 404, 503) },
+    responses: { 200: json("As it is now", replies.pausedReply), ...refusals(400, 401, 404, 503) },
   };
 }
 

@@ -5,7 +5,6 @@ const KINDS = {
   "invalid-request": { status: 400, title: "The request cannot be read" },
   "invalid-event": { status: 400, title: "The event is not valid" },
   unauthorized: { status: 401, title: "Credentials are missing or wrong" },
-  forbidden: { status: 403, title: "These credentials do not open this route" },
   "not-found": { status: 404, title: "There is no such thing" },
   "method-not-allowed": { status: 405, title: "This route has no such method" },
   "not-dead": { status: 409, title: "The message is not a dead letter" },

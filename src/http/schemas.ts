@@ -12,8 +12,8 @@ const state = z.enum(STATES).meta({ id: "State" });
 const priority = z.enum(PRIORITIES).meta({ id: "Priority" });
 const cursor = z
   .string()
-  .optional()
-  .meta({ description: "Pass it on to get the next page, which may be empty; missing where there is no more." });
+  .nullable()
+  .meta({ description: "Pass it on to get the next page, which may be empty; null where there is no more." });
 
 const DURABILITIES = ["fsynced", "written", "journaled", "volatile"] as const;
 
@@ -100,7 +100,7 @@ export const messageReply = z
         reply: z.string().optional().meta({ example: "250 2.0.0 queued" }),
       }),
     ),
-    timeline: z.array(z.object({ at: instant, state, attempt: z.int().optional(), reason: z.string().optional() })),
+    timeline: z.array(z.object({ at: instant, state, attempt: z.int().optional(), reason: z.string() })),
     reason: z.string().optional().meta({ description: "Of a dead letter, or of one that is unknown and held: why." }),
     fingerprint: z.string().optional().meta({ description: "Dead letters with the same cause share it." }),
     deadAt: instant.optional(),

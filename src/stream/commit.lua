@@ -1,5 +1,5 @@
 --[[ HELD -> SCHEDULED (a delay was asked for) | QUEUED.
-  KEYS[1] tag   ARGV[1] the message id that the event gives
+  KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] reason
   Returns word, message id, state, due (epoch ms), 1 or 0: was it this call. The word is 'committed' (now or before,
   or it was never held), 'cancelled' (also rolled back while SENDING) or 'not_found'.
   Fence: the state; a second commit finds it committed, and writes nothing. ]]
@@ -14,9 +14,9 @@ local state = delay > 0 and 'scheduled' or 'queued'
 redis.call('ZREM', HELD, id)
 if delay > 0 then
   redis.call('ZADD', DUE, AT + delay, id)
-  move(id, 'held', state, '', 'committed', m[5], 'd', AT + delay)
+  move(id, 'held', state, '', ARGV[2], m[5], 'd', AT + delay)
 else
-  move(id, 'held', state, '', 'committed', m[5], 'd', AT, 'q', enqueue(rank_of(m[4]), id))
+  move(id, 'held', state, '', ARGV[2], m[5], 'd', AT, 'q', enqueue(rank_of(m[4]), id))
 end
 redis.call('HDEL', MESSAGE .. id, 'h', 'w')
 finish()

@@ -1,5 +1,5 @@
 --[[ HELD | SCHEDULED | QUEUED | DEFERRED | UNKNOWN | DEAD -> CANCELLED.
-  KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] retention, ms
+  KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] retention, ms   ARGV[3] reason
   Returns word, id and state of the event's latest message, 1 or 0: did its state change. The word is definitive for it:
     'cancelled'  its mail has not left and will not; also for an event that has not been posted yet
     'in_flight'  an attempt is under way; if it does not end in SENT, no other one follows
@@ -32,6 +32,6 @@ end
 if m[3] then take_away(id, m[3], m[4]) end
 redis.call('ZREM', DUE, id)
 redis.call('ZREM', HELD, id)
-cancel(id, state, 'rolled back', l, ARGV[2])
+cancel(id, state, ARGV[3], l, ARGV[2])
 finish()
 return { word, id, 'cancelled', 1 }

@@ -22,8 +22,19 @@ export interface Decided<Answer> {
 }
 
 /** HELD -> SCHEDULED | QUEUED. @param messageId the one that the event gives. Throws RedisAway. */
-export async function commit(redis: Redis, tag: string, messageId: string): Promise<Decided<Committed>> {
-  const reply = (await commitScript(redis, tag, [messageId])) as [string, string, State, string | number, number];
+export async function commit(
+  redis: Redis,
+  tag: string,
+  messageId: string,
+  reason = "committed",
+): Promise<Decided<Committed>> {
+  const reply = (await commitScript(redis, tag, [messageId, reason])) as [
+    string,
+    string,
+    State,
+    string | number,
+    number,
+  ];
   const [word, id, state, dueAt, changed] = reply;
   if (word === "not_found") return { answer: { kind: "not_found" }, changed: false };
   if (word === "cancelled") return { answer: { kind: "cancelled", messageId: id }, changed: false };
@@ -36,8 +47,9 @@ export async function rollback(
   tag: string,
   messageId: string,
   retentionMs: number,
+  reason = "rolled back",
 ): Promise<Decided<RolledBack>> {
-  const reply = await rollbackScript(redis, tag, [messageId, retentionMs]);
+  const reply = await rollbackScript(redis, tag, [messageId, retentionMs, reason]);
   const [kind, id, state, changed] = reply as ["cancelled" | "in_flight" | "too_late", string, State, number];
   return { answer: { kind, messageId: id, state }, changed: changed === 1 };
 }

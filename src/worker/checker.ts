@@ -32,10 +32,11 @@ export function startChecker(options: CheckerOptions): Loop {
     const status = bookingId === undefined ? undefined : await booking.store?.statusOf(bookingId);
     const line = { eventId, messageId, asked, status: status?.kind ?? "nobody to ask" };
     if (status?.kind === "cancelled" || options.rollbacks.isRolledBack(eventId)) {
-      const { changed } = await rollback(redis, tag, firstMessageId(messageId), options.retentionMs);
+      const reason = status?.kind === "cancelled" ? "the booking is cancelled" : "rolled back while Redis was away";
+      const { changed } = await rollback(redis, tag, firstMessageId(messageId), options.retentionMs, reason);
       if (changed) log.info(line, "message rolled back");
     } else if (status?.kind === "paid") {
-      const { changed } = await commit(redis, tag, firstMessageId(messageId));
+      const { changed } = await commit(redis, tag, firstMessageId(messageId), "the booking is paid");
       if (changed) log.info(line, "message committed");
     } else if (status?.kind === "unavailable") {
       log.warn(line, "message still held, its booking store is asked again");

@@ -24,12 +24,12 @@ describe("a message", () => {
         { n: 2, at: "2026-11-24T09:30:40.201Z", outcome: "sent", reply: "250 2.0.0 queued" },
       ],
       timeline: [
-        { at: "2026-11-24T09:30:00.000Z", state: "scheduled" },
-        { at: "2026-11-24T09:30:10.000Z", state: "queued" },
-        { at: "2026-11-24T09:30:10.001Z", state: "sending", attempt: 1 },
+        { at: "2026-11-24T09:30:00.000Z", state: "scheduled", reason: "" },
+        { at: "2026-11-24T09:30:10.000Z", state: "queued", reason: "due" },
+        { at: "2026-11-24T09:30:10.001Z", state: "sending", attempt: 1, reason: "taken" },
         { at: "2026-11-24T09:30:10.200Z", state: "deferred", attempt: 1, reason: "451 4.3.0 busy" },
-        { at: "2026-11-24T09:30:40.200Z", state: "queued" },
-        { at: "2026-11-24T09:30:40.201Z", state: "sending", attempt: 2 },
+        { at: "2026-11-24T09:30:40.200Z", state: "queued", reason: "due" },
+        { at: "2026-11-24T09:30:40.201Z", state: "sending", attempt: 2, reason: "taken" },
         { at: "2026-11-24T09:30:40.400Z", state: "sent", attempt: 2, reason: "250 2.0.0 queued" },
       ],
     });
@@ -73,21 +73,26 @@ describe("a message", () => {
 });
 
 describe("the list of messages", () => {
-  test("goes on page by page, and has no cursor on the last one", async () => {
+  test("goes on page by page, and its cursor is null on the last one", async () => {
     const h = harness();
     h.messages.push(...["a", "b", "c"].map((id) => message({ id })));
     const first = (await (await get(h, "/v1/messages?limit=2")).json()) as { items: { id: string }[]; cursor: string };
     expect(first.items.map(({ id }) => id)).toEqual(["a", "b"]);
     const second = await (await get(h, `/v1/messages?limit=2&cursor=${first.cursor}`)).json();
-    expect(second).toEqual({ items: [expect.objectContaining({ id: "c", dueAt: "2026-11-24T09:30:10.000Z" })] });
+    expect(second).toEqual({
+      items: [expect.objectContaining({ id: "c", dueAt: "2026-11-24T09:30:10.000Z" })],
+      cursor: null,
+    });
   });
 
   test("passes the filters on, decoded", async () => {
     const h = harness();
     await get(h, "/v1/messages?state=dead&booking=BK%2F1&recipient=an%2Bx%40example.com&limit=7&cursor=9");
     await get(h, "/v1/messages");
+    await get(h, "/v1/messages?state=&booking=&recipient=&limit=&cursor=");
     expect(h.asked).toEqual([
       { state: "dead", booking: "BK/1", recipient: "an+x@example.com", limit: 7, cursor: "9" },
+      { limit: 50 },
       { limit: 50 },
     ]);
   });
@@ -104,12 +109,6 @@ describe("the list of messages", () => {
     ["limit=+5", "limit"],
     ["limit=5%0A", "limit"],
     ["limit=99999999999999999999", "limit"],
-    ["limit=", "limit"],
-    ["limit", "limit"],
-    ["state=", "state"],
-    ["booking=", "booking"],
-    ["recipient=", "recipient"],
-    ["cursor=", "cursor"],
     ["limit=1&limit=2", "limit"],
     ["state=&state=dead", "state"],
     ["cursor=forged", "cursor"],
