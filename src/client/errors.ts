@@ -2,7 +2,7 @@
 
 /**
  * - `invalid` (400): the event or the request is wrong; `problems` has each bad field. Never tried again.
- * - `unauthorized` (401, 403): the key is wrong or opens other routes.
+ * - `unauthorized` (401; 403 from a proxy): the key is wrong or opens other routes.
  * - `not_found` (404): a commit of an event that the service does not have.
  * - `conflict` (409, 422): the event was rolled back before; or its id was used for another body.
  * - `too_large` (413): the event has more than 64 KiB.

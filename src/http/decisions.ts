@@ -49,7 +49,10 @@ function committed(eventId: string, answer: Committed): Response {
     }
     case "cancelled":
       return refuse(
-        problem("rolled-back", `${answer.messageId} was rolled back or dropped before: no further attempt begins.`),
+        problem(
+          "rolled-back",
+          `${answer.messageId} was rolled back or dropped, or its booking is cancelled: no further attempt begins.`,
+        ),
       );
     case "not_found":
       return refuse(problem("not-found", "There is no event with this id, or it is no longer kept."));

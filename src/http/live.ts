@@ -7,7 +7,7 @@
 import type { Handler } from "hono";
 import { streamSSE } from "hono/streaming";
 import type { Feed, Transition } from "../stream/store.ts";
-import { iso } from "./messages.ts";
+import { iso, reasonOf } from "./messages.ts";
 import type { TransitionData } from "./schemas.ts";
 
 const MAX_WAITING = 10_000;
@@ -66,6 +66,6 @@ function dataOf({ at, messageId, state, attempt, reason }: Transition): Transiti
     messageId,
     state,
     ...(attempt !== undefined && { attempt }),
-    ...(reason !== undefined && { reason }),
+    reason: reasonOf({ state, reason }),
   };
 }

@@ -1,7 +1,7 @@
 /* What became of an event: one message, or a page of them. */
 import type { Context, Hono } from "hono";
 import { z } from "zod";
-import { attemptsOf, type Message, STATES, type TimelineEntry } from "../domain/lifecycle.ts";
+import { attemptsOf, type Message, STATES, type State } from "../domain/lifecycle.ts";
 import type { Messages } from "../stream/store.ts";
 import { type Auth, requireReader } from "./auth.ts";
 import { cursorParameter, limitParameter, readQuery, textParameter } from "./input.ts";
@@ -67,7 +67,7 @@ export function replyOf(message: Message): MessageReply {
 }
 
 /** Of the two arrows that have one reason only, it is not kept in Redis. */
-function reasonOf({ state, reason }: TimelineEntry): string {
+export function reasonOf({ state, reason }: { state: State; reason?: string | undefined }): string {
   return reason ?? (state === "queued" ? "due" : state === "sending" ? "taken" : "");
 }
 

@@ -32,6 +32,8 @@ const messageId = z.object({ id: z.string().meta({ example: "msg_5c0e4f1a9d27b83
 const eventPath = z.object({ eventId: z.string().meta({ example: "evt_7Q2" }) });
 const queueName = z.object({ name: z.enum(PRIORITIES) });
 
+const EMPTY = "A parameter that is set to nothing counts as not given.";
+
 export const PATHS: ZodOpenApiPathsObject = {
   "/v1/events": {
     post: {
@@ -110,13 +112,19 @@ export const PATHS: ZodOpenApiPathsObject = {
     }),
   },
   "/v1/messages": {
-    get: read("List messages", "messages", READER, replies.messagesReply, [400], { query: messagesQuery }),
+    get: {
+      ...read("List messages", "messages", READER, replies.messagesReply, [400], { query: messagesQuery }),
+      description: EMPTY,
+    },
   },
   "/v1/messages/{id}": {
     get: read("A message", "messages", READER, replies.messageReply, [400, 404], { path: messageId }),
   },
   "/v1/dead": {
-    get: read("List dead letters", "dead letters", ADMIN, replies.deadReply, [400], { query: deadQuery }),
+    get: {
+      ...read("List dead letters", "dead letters", ADMIN, replies.deadReply, [400], { query: deadQuery }),
+      description: EMPTY,
+    },
   },
   "/v1/dead/replay": {
     post: {

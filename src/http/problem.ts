@@ -8,7 +8,7 @@ const KINDS = {
   "not-found": { status: 404, title: "There is no such thing" },
   "method-not-allowed": { status: 405, title: "This route has no such method" },
   "not-dead": { status: 409, title: "The message is not a dead letter" },
-  "rolled-back": { status: 409, title: "The event was rolled back or dropped" },
+  "rolled-back": { status: 409, title: "The event is cancelled" },
   "too-large": { status: 413, title: "The body is too large" },
   "unsupported-coding": { status: 415, title: "The body is compressed, or coded otherwise" },
   "id-reused": { status: 422, title: "The event's id was used for another event" },

@@ -144,7 +144,7 @@ export const queuesReply = z.object({
 export const pausedReply = z.object({ name: priority, paused: z.boolean() });
 
 export const transitionData = z
-  .object({ at: instant, messageId, state, attempt: z.int().optional(), reason: z.string().optional() })
+  .object({ at: instant, messageId, state, attempt: z.int().optional(), reason: z.string() })
   .meta({ id: "Transition" });
 
 export const statusReply = z.object({ status: z.enum(["ok", "ready"]) });

@@ -111,10 +111,11 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
     let begun = false;
     orLog(CANNOT_BEGIN, () => {
       if (closed || (fd !== undefined && fileAt(path) === file)) return;
-      const why = fd === undefined ? "outbox can be written again" : "outbox was deleted or replaced, it is begun anew";
+      const wasOpen = fd !== undefined;
       begin();
       begun = true;
-      log.error({ path }, why);
+      if (wasOpen) log.error({ path }, "outbox was deleted or replaced, it is begun anew");
+      else log.warn({ path }, "outbox can be written again");
     });
     return begun;
   }

@@ -2,7 +2,7 @@
  * The relay's faults are not the messages': when it is down, nothing is taken until it answers again.
  *   closed     mail flows
  *   open       nothing is taken; the relay is probed after 0, 0.5, 1, 2, … 30 s
- *   half open  a probe was fine: one message at a time, until one was really handed over. Those that were begun
+ *   half open  a probe was fine: one message at a time, until one was really handed over. Those that were asked for
  *              before, and one that takes long, do not count: they may wait for the final reply for minutes
  * But a relay may close on one message alone, whatever it says to others and to a probe. Where it did so three
  * times in a row, the message is to blame from then on: that tells nothing of the relay, and holds nothing back.
@@ -12,8 +12,8 @@ import { backoffMs } from "../domain/backoff.ts";
 
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 30_000;
-/** Half open, the next message need not wait for one that takes longer. */
-const LONG_MS = 10_000;
+/** Where one message at a time is tried, the next one need not wait for one that takes longer. */
+export const LONG_MS = 10_000;
 const MAX_FAULTS_IN_A_ROW = 3;
 /** Messages whose faults are counted; the one that had none for longest is forgotten first. */
 const MAX_COUNTED = 10_000;
@@ -21,7 +21,8 @@ const MAX_COUNTED = 10_000;
 export interface Circuit {
   /**
    * How many of `free` slots may be filled now.
-   * @param askedSince how many of the messages in flight were asked for at that time or later, performance.now()
+   * @param askedSince how many messages in flight were asked for at that time or later, performance.now(), with all
+   *   that are being asked for now
    */
   allowance(free: number, askedSince: (at: number) => number): number;
   /** The relay failed. */

@@ -25,7 +25,8 @@ export interface TakerOptions {
   concurrency: number;
   /**
    * How many of `free` slots may be filled now.
-   * @param askedSince how many of the messages in flight were asked for at that time or later, performance.now()
+   * @param askedSince how many messages in flight were asked for at that time or later, performance.now(), with all
+   *   that are being asked for now
    */
   allowance: (free: number, askedSince: (at: number) => number) => number;
   /** One for each partition: each is to have its shares, however the slots fall to them. */

@@ -23,7 +23,7 @@ import { wasRolledBack } from "../stream/transaction.ts";
 import { startAlerter } from "./alerter.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
-import { createCircuit } from "./circuit.ts";
+import { createCircuit, LONG_MS } from "./circuit.ts";
 import { enter } from "./enter.ts";
 import { startHeart } from "./heart.ts";
 import { startJanitor } from "./janitor.ts";
@@ -121,6 +121,18 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     });
   }
 
+  /** performance.now(), while the booking store is away. */
+  let storeAwaySince: number | undefined;
+  /** Meanwhile one message at a time finds out when it is back. Those from before may be with the relay, for minutes. */
+  function storeAllows(askedSince: (at: number) => number): number {
+    if (options.booking.store?.isAway?.() !== true) {
+      storeAwaySince = undefined;
+      return Number.POSITIVE_INFINITY;
+    }
+    storeAwaySince ??= performance.now();
+    return askedSince(Math.max(storeAwaySince, performance.now() - LONG_MS)) === 0 ? 1 : 0;
+  }
+
   const taker = startTaker({
     redis,
     tags: entered,
@@ -131,17 +143,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     begin,
     log,
   });
-  /** performance.now(), while the booking store is away. */
-  let storeAwaySince: number | undefined;
-  /** Meanwhile one message at a time finds out when it is back. Those from before may be with the relay, for minutes. */
-  function storeAllows(askedSince: (at: number) => number): number {
-    if (options.booking.store?.isAway?.() !== true) {
-      storeAwaySince = undefined;
-      return Number.POSITIVE_INFINITY;
-    }
-    storeAwaySince ??= performance.now();
-    return askedSince(storeAwaySince) === 0 ? 1 : 0;
-  }
 
   const blocking = (options.readsPartitionsTogether ? [tags] : tags.map((tag) => [tag])).map((together) => {
     const connection = options.openBlocking();

@@ -148,7 +148,7 @@ describe("an answer that would be the same again", () => {
       /^The service answered 400: The event is not valid \(\/data\/customer\/email, \/data\/payment\/amount\)$/,
     ],
     ["a wrong key", problem(401, "Credentials are missing or wrong"), "unauthorized", /401: Credentials/],
-    ["a key for other routes", problem(403, "These do not open this route"), "unauthorized", /403/],
+    ["a proxy that lets nobody through", { status: 403, body: "<html>" }, "unauthorized", /403/],
     ["what is not there", problem(404, "There is no such thing"), "not_found", /404/],
     ["an event that was rolled back", problem(409, "The event was rolled back"), "conflict", /409/],
     ["an id that was used before", problem(422, "The id was used for another event"), "conflict", /422/],

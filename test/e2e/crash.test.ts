@@ -153,8 +153,9 @@ describe("kill -9 of the embedded Redis", () => {
         Array.from({ length: 20 }, (_, i) => service.post(eventWith(`evt_${n + i}`))),
       );
       for (const response of responses) {
-        expect(response.status).toBe(202); // while Redis is away it is journaled
-        ids.push(((await response.json()) as { id: string }).id);
+        const answer = (await response.json()) as { id: string };
+        expect({ status: response.status, answer }).toMatchObject({ status: 202 }); // while Redis is away it is journaled
+        ids.push(answer.id);
       }
       await until("redis is back", async () => (await service.get("/readyz")).ok);
     }

@@ -45,7 +45,7 @@ describe("the live feed", () => {
     send?.({ ...queued, id: "6-0", state: "deferred", attempt: 1, reason: "451 busy\r\nid: 7" });
     const text = await reader.until("id: 6-0\n\n");
     expect(text).toContain(
-      'event: transition\ndata: {"at":"2026-11-24T09:30:00.000Z","messageId":"msg_1","state":"queued"}\nid: 5-0\n\n',
+      'event: transition\ndata: {"at":"2026-11-24T09:30:00.000Z","messageId":"msg_1","state":"queued","reason":"due"}\nid: 5-0\n\n',
     );
     expect(text).toContain('"state":"deferred","attempt":1,"reason":"451 busy\\r\\nid: 7"}\n');
     await reader.cancel();

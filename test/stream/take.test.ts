@@ -16,7 +16,6 @@ const TAG = tagOf(0);
 const QUEUE = key.queue(TAG, 0);
 const on = onRedis("--appendonly", "no");
 
-/** As many messages of each priority. */
 /** As time would have it. */
 async function scheduleAndMakeDue(count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
@@ -25,6 +24,7 @@ async function scheduleAndMakeDue(count: number): Promise<void> {
   }
 }
 
+/** As many messages of each priority. */
 async function fill(...counts: number[]): Promise<void> {
   const ingress = on.ingress();
   for (const [rank, count] of counts.entries()) {

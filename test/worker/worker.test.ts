@@ -271,6 +271,13 @@ describe("a worker that stops", () => {
 });
 
 describe("a worker that starts", () => {
+  test.each([1, 2])("with nothing wrong has no error in its log (%d partitions)", async (partitions) => {
+    const relay = await on.relayWith();
+    await on.pipeline.startWorker(relay.url, { partitions });
+    await on.pipeline.entered(await on.pipeline.post(eventWith("evt_1")), "sent");
+    expect(on.pipeline.lines.lines.filter(({ level }) => Number(level) > 30)).toEqual([]);
+  });
+
   test("reclaims at once what its own earlier life left", async () => {
     const relay = await on.relayWith();
     const id = await on.pipeline.post(eventWith("evt_1"));
