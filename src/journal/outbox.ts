@@ -48,6 +48,8 @@ export interface Outbox {
   close(): void;
 }
 
+const CANNOT_BEGIN = "outbox cannot be begun: what a kill -9 interrupts may be sent twice";
+
 /** @param maxBytes of the file, before it is begun anew */
 export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 1024): Outbox {
   const path = join(directory, "outbox.jsonl");
@@ -167,8 +169,6 @@ export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 102
     },
   };
 }
-
-const CANNOT_BEGIN = "outbox cannot be begun: what a kill -9 interrupts may be sent twice";
 
 /** Its own fields alone, whatever else the object has. */
 function factOf({ tag, rank, entryId, messageId, attempt, reply }: SentFact): SentFact {

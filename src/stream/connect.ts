@@ -5,6 +5,7 @@
  *   blocking  one dedicated connection for reads that block; its client-side deadline finds half-open sockets
  */
 import Redis from "ioredis";
+import { backoffMs } from "../domain/backoff.ts";
 import { defineScripts } from "./script.ts";
 import "./untraced.ts";
 
@@ -21,7 +22,7 @@ const COMMON = {
   keepAlive: 10_000,
   lazyConnect: true,
   showFriendlyErrorStack: false,
-  retryStrategy: (times: number) => Math.min(25 * 2 ** Math.min(times, 6), 1_000),
+  retryStrategy: (times: number) => backoffMs(times, 25, 1_000),
   // A failover left us on a replica: connect again, to the new primary. The command fails as RedisAway.
   reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
 };

@@ -14,16 +14,14 @@ import { booleansOf, script } from "./script.ts";
 import sentSource from "./sent.lua" with { type: "text" };
 import { type Claim, claimText } from "./take.ts";
 
-// A full Redis must still be able to drain.
-const DRAINS = "allow-oom";
-const sentScript = script("sent", sentSource, DRAINS);
-const deferScript = script("defer", deferSource, DRAINS);
-const attestScript = script("attest", attestSource, DRAINS);
-const buryScript = script("bury", burySource, DRAINS);
-const loseScript = script("lose", loseSource, DRAINS);
-const postponeScript = script("postpone", postponeSource, DRAINS);
-const cancelScript = script("cancel", cancelSource, DRAINS);
-const releaseScript = script("release", releaseSource, DRAINS);
+const sentScript = script("sent", sentSource, "allow-oom");
+const deferScript = script("defer", deferSource, "allow-oom");
+const attestScript = script("attest", attestSource, "allow-oom");
+const buryScript = script("bury", burySource, "allow-oom");
+const loseScript = script("lose", loseSource, "allow-oom");
+const postponeScript = script("postpone", postponeSource, "allow-oom");
+const cancelScript = script("cancel", cancelSource, "allow-oom");
+const releaseScript = script("release", releaseSource, "allow-oom");
 
 /** For each claim, in order: was it still ours, so that the transition was written? */
 export type Settled = boolean[];

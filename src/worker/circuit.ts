@@ -13,18 +13,20 @@ import { backoffMs } from "../domain/backoff.ts";
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 30_000;
 /** Where one message at a time is tried, the next one need not wait for one that takes longer. */
-export const LONG_MS = 10_000;
+const LONG_MS = 10_000;
 const MAX_FAULTS_IN_A_ROW = 3;
 /** Messages whose faults are counted; the one that had none for longest is forgotten first. */
 const MAX_COUNTED = 10_000;
 
+/**
+ * How many messages in flight were asked for at that time or later, performance.now(), with all that are being asked for
+ * now.
+ */
+export type AskedSince = (at: number) => number;
+
 export interface Circuit {
-  /**
-   * How many of `free` slots may be filled now.
-   * @param askedSince how many messages in flight were asked for at that time or later, performance.now(), with all
-   *   that are being asked for now
-   */
-  allowance(free: number, askedSince: (at: number) => number): number;
+  /** How many of `free` slots may be filled now. */
+  allowance(free: number, askedSince: AskedSince): number;
   /** The relay failed. */
   fault(reason: string): void;
   /** The relay failed in the middle of this message. True: once too often, it is the message's own failure. */
@@ -69,8 +71,7 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
   return {
     allowance(free, askedSince) {
       if (state === "closed") return free;
-      const since = Math.max(halfOpenAt, performance.now() - LONG_MS);
-      return state === "half open" && askedSince(since) === 0 ? Math.min(free, 1) : 0;
+      return state === "half open" ? Math.min(free, oneAtATime(halfOpenAt, askedSince)) : 0;
     },
     fault(reason) {
       if (stopped || state === "open") return;
@@ -105,6 +106,15 @@ export function createCircuit(probe: () => Promise<string | undefined>, onReady:
       clearTimeout(timer);
     },
   };
+}
+
+/**
+ * How many may be tried now where one at a time is. Those that were asked for before may wait for the relay's final
+ * reply, for minutes.
+ * @param since performance.now()
+ */
+export function oneAtATime(since: number, askedSince: AskedSince): 0 | 1 {
+  return askedSince(Math.max(since, performance.now() - LONG_MS)) === 0 ? 1 : 0;
 }
 
 /** The first probe comes at once: often only an idle connection had been closed. */

@@ -7,6 +7,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { type Taken, take } from "../stream/take.ts";
+import type { AskedSince } from "./circuit.ts";
 import { type Loop, startLoop } from "./loop.ts";
 import { createRests } from "./rests.ts";
 import { createStrays, entryKeyOf } from "./strays.ts";
@@ -23,12 +24,8 @@ export interface TakerOptions {
   tags: readonly string[];
   consumer: string;
   concurrency: number;
-  /**
-   * How many of `free` slots may be filled now.
-   * @param askedSince how many messages in flight were asked for at that time or later, performance.now(), with all
-   *   that are being asked for now
-   */
-  allowance: (free: number, askedSince: (at: number) => number) => number;
+  /** How many of `free` slots may be filled now. */
+  allowance: (free: number, askedSince: AskedSince) => number;
   /** One for each partition: each is to have its shares, however the slots fall to them. */
   createDealer: () => (slots: number) => number[];
   /** Sees the message through to its written outcome, and says so. */
@@ -46,9 +43,15 @@ export interface Slot {
   settled(): void;
 }
 
+interface InFlight {
+  taken: Taken;
+  /** As in its slot. */
+  askedAt: number;
+}
+
 export interface Taker extends Loop {
   /** By tag, entry id and rank. */
-  inFlight: ReadonlyMap<string, Taken>;
+  inFlight: ReadonlyMap<string, InFlight>;
   /** Resolves when nothing is in flight. */
   idle(): Promise<void>;
 }
@@ -56,8 +59,7 @@ export interface Taker extends Loop {
 export function startTaker(options: TakerOptions): Taker {
   const { redis, tags, consumer, log } = options;
   const half = Math.ceil(options.concurrency / 2);
-  const inFlight = new Map<string, Taken>();
-  const askedAts = new Map<string, number>();
+  const inFlight = new Map<string, InFlight>();
   const whenIdle: (() => void)[] = [];
   const strays = createStrays({
     redis,
@@ -83,8 +85,7 @@ export function startTaker(options: TakerOptions): Taker {
     const entryKey = entryKeyOf(taken);
     // A failover lost the take, and handed the entry out once more: this attempt is under way.
     if (inFlight.has(entryKey)) return;
-    inFlight.set(entryKey, taken);
-    askedAts.set(entryKey, askedAt);
+    inFlight.set(entryKey, { taken, askedAt });
     strays.begun(entryKey);
     options.begin(taken, {
       askedAt,
@@ -95,7 +96,6 @@ export function startTaker(options: TakerOptions): Taker {
       settled() {
         settling -= 1;
         inFlight.delete(entryKey);
-        askedAts.delete(entryKey);
         if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
         wakeLater();
       },
@@ -108,7 +108,7 @@ export function startTaker(options: TakerOptions): Taker {
   }
 
   function askedSince(at: number): number {
-    return [...askedAts.values()].reduce((count, askedAt) => (askedAt < at ? count : count + 1), asked);
+    return [...inFlight.values()].reduce((count, { askedAt }) => (askedAt < at ? count : count + 1), asked);
   }
 
   /** Slots that come free in one turn of the event loop are filled by one take. */

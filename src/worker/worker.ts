@@ -23,7 +23,7 @@ import { wasRolledBack } from "../stream/transaction.ts";
 import { startAlerter } from "./alerter.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
-import { createCircuit, LONG_MS } from "./circuit.ts";
+import { type AskedSince, createCircuit, oneAtATime } from "./circuit.ts";
 import { enter } from "./enter.ts";
 import { startHeart } from "./heart.ts";
 import { startJanitor } from "./janitor.ts";
@@ -123,14 +123,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   /** performance.now(), while the booking store is away. */
   let storeAwaySince: number | undefined;
-  /** Meanwhile one message at a time finds out when it is back. Those from before may be with the relay, for minutes. */
-  function storeAllows(askedSince: (at: number) => number): number {
+  /** Meanwhile one message at a time finds out when it is back. */
+  function storeAllows(askedSince: AskedSince): number {
     if (options.booking.store?.isAway?.() !== true) {
       storeAwaySince = undefined;
       return Number.POSITIVE_INFINITY;
     }
     storeAwaySince ??= performance.now();
-    return askedSince(Math.max(storeAwaySince, performance.now() - LONG_MS)) === 0 ? 1 : 0;
+    return oneAtATime(storeAwaySince, askedSince);
   }
 
   const taker = startTaker({
@@ -148,12 +148,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const connection = options.openBlocking();
     return { connection, waker: startWaker(connection, together, () => taker.wake(), log) };
   });
+  const inFlight = () => [...taker.inFlight.values()].map(({ taken }) => taken);
   const keepers: Loop[] = [alerter];
   function keep(tag: string): void {
     const own = logOf(tag);
     keepers.push(
       startPromoter(redis, tag, own),
-      startHeart(redis, tag, consumer, () => [...taker.inFlight.values()], options.leaseMs, policy, own),
+      startHeart(redis, tag, consumer, inFlight, options.leaseMs, policy, own),
       startReclaimer(redis, tag, consumer, options.leaseMs, policy, own),
       startChecker({ ...options, tag, log: own }),
       startJanitor(redis, tag, own),

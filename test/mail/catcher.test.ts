@@ -32,10 +32,18 @@ async function catcherWith(options: Partial<CatcherOptions> = {}): Promise<Catch
 }
 
 /** Sends mails msg_0, msg_1 … and returns what the catcher answered. */
-async function sendTo({ port }: Catcher, count: number, maxConnections: number) {
+function sendTo(catcher: Catcher, count: number, maxConnections: number) {
+  return sendAs(
+    Array.from({ length: count }, (_, i) => `msg_${i}@example.com`),
+    catcher,
+    maxConnections,
+  );
+}
+
+async function sendAs(messageIdHeaders: readonly string[], { port }: Catcher, maxConnections = 1) {
   const mailer = createMailer({ smtpUrl: `smtp://127.0.0.1:${port}`, from: "ve@example.com", maxConnections });
-  const ids = Array.from({ length: count }, (_, i) => `msg_${i}@example.com`);
-  const deliveries = await Promise.all(ids.map((messageIdHeader) => mailer.send({ ...MAIL, messageIdHeader })));
+  const mails = messageIdHeaders.map((messageIdHeader) => ({ ...MAIL, messageIdHeader }));
+  const deliveries = await Promise.all(mails.map((mail) => mailer.send(mail)));
   await mailer.close();
   return deliveries;
 }
@@ -56,13 +64,7 @@ describe("a caught mail", () => {
   test("names the message, also a later one of the same event", async () => {
     const { log, lines } = keepLines();
     const catcher = await catcherWith({ log });
-    const mailer = createMailer({
-      smtpUrl: `smtp://127.0.0.1:${catcher.port}`,
-      from: "ve@example.com",
-      maxConnections: 1,
-    });
-    await mailer.send({ ...MAIL, messageIdHeader: "msg_0a-b_c.2@example.com" });
-    await mailer.close();
+    await sendAs(["msg_0a-b_c.2@example.com"], catcher);
     expect(lines).toMatchObject([{ messageId: "msg_0a-b_c.2", msg: "mail caught" }]);
     expect(await readdir(directory)).toEqual([expect.stringMatching(/-msg_0a-b_c\.2\.eml$/)]);
   });
@@ -87,13 +89,7 @@ describe("a caught mail", () => {
 
   test("has no path of the sender's choosing", async () => {
     const catcher = await catcherWith();
-    const mailer = createMailer({
-      smtpUrl: `smtp://127.0.0.1:${catcher.port}`,
-      from: "ve@example.com",
-      maxConnections: 1,
-    });
-    await mailer.send({ ...MAIL, messageIdHeader: "../../evil@example.com" });
-    await mailer.close();
+    await sendAs(["../../evil@example.com"], catcher);
     expect(await readdir(home)).toEqual(["caught"]);
     expect(await readdir(directory)).toEqual([expect.stringMatching(/-000001-mail\.eml$/)]);
   });
