@@ -13,6 +13,7 @@ type Name = keyof Settings;
 /** Always set: those that have a default. */
 type Optional =
   | "REDIS_URL"
+  | "PUBLIC_HOSTS"
   | "SMTP_URL"
   | "INGEST_KEYS"
   | "ADMIN_TOKEN"

@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Event } from "./domain/event.ts";
 import type { Ingress, Posted } from "./domain/ingress.ts";
 import { STATES } from "./domain/lifecycle.ts";
+import { REFUSAL_REASONS, type RefusalReason } from "./http/refusals.ts";
 import type { JournalStats } from "./journal/journal.ts";
 import type { DeadLetters, Queues } from "./stream/store.ts";
 
@@ -11,6 +12,7 @@ export interface Metrics {
   render(): Promise<string>;
   /** The same ingress, counted. */
   counted(ingress: Ingress): Ingress;
+  refused(reason: RefusalReason): void;
 }
 
 /** Node's own figures, which Bun leaves at 0 or makes up: a heap of 6 GB in a process of 45 MB. */
@@ -35,6 +37,13 @@ export function createMetrics(
     labelNames: ["result"],
     registers,
   });
+  const refusals = new Counter({
+    name: "postpaid_http_refused_total",
+    help: "Requests refused for their credentials or their Host.",
+    labelNames: ["reason"],
+    registers,
+  });
+  for (const reason of REFUSAL_REASONS) refusals.inc({ reason }, 0);
   const redisUp = new Gauge({ name: "postpaid_redis_up", help: "1 while Redis answers.", registers });
   const messages = new Gauge({
     name: "postpaid_messages",
@@ -133,6 +142,7 @@ export function createMetrics(
       if (up === 0) for (const stale of ofRedis) stale.reset();
       return registry.metrics();
     },
+    refused: (reason) => refusals.inc({ reason }),
     counted: (ingress) => ({
       ...ingress,
       async post(event: Event, acceptedAt?: number) {

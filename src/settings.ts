@@ -5,6 +5,7 @@
 import { cpus } from "node:os";
 import { parseSqlUrl } from "./booking/sqlUrl.ts";
 import { parseUrlTemplate } from "./booking/urlTemplate.ts";
+import { checkStrength } from "./domain/signingKey.ts";
 import { parseSender } from "./mail/sender.ts";
 import { parseSmtpUrl } from "./mail/smtpUrl.ts";
 import { checked, DAY_MS, durations, integer, isHost, isSigningKey, oneOf, type Setting, text } from "./setting.ts";
@@ -14,6 +15,20 @@ import { MAX_PARTITIONS } from "./stream/messageId.ts";
 export const SETTINGS = {
   PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
   HOST: text("127.0.0.1", "an address or host name", "Address that the HTTP service listens on.", isHost),
+  PUBLIC_HOSTS: {
+    default: undefined,
+    allowed: "host names or addresses without a port, separated by commas or blanks",
+    about:
+      "Names that clients and proxies may put into the Host header, beside HOST and loopback; any other one is refused with 421. Needed where HOST is 0.0.0.0 and clients use a name.",
+    parse: (value) => {
+      const names = value
+        .trim()
+        .toLowerCase()
+        .split(/[\s,]+/)
+        .map((name) => name.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, ""));
+      return names.every(isHost) ? names : undefined;
+    },
+  } as Setting<string[]>,
   ROLE: oneOf(["all", "api", "worker"], "What this process does: take events in, send mail, or both."),
   DATA_DIR: text(
     "./data",
@@ -58,20 +73,27 @@ export const SETTINGS = {
   } as Setting<string>,
   INGEST_KEYS: {
     default: undefined,
-    allowed: "keys of printable ASCII characters, or whsec_ and base64, separated by commas",
+    allowed:
+      "keys of printable ASCII characters, or whsec_ and base64, with room for 128 bits each, separated by commas",
     about: "Keys that may post events; several for rotation. Unset: one is made in DATA_DIR/ingest.key.",
     secret: "always",
     parse: (value) => {
       const keys = value.split(",").map((one) => one.trim());
-      return keys.every(isSigningKey) ? keys : undefined;
+      if (!keys.every(isSigningKey)) return undefined;
+      for (const key of keys) checkStrength("INGEST_KEYS", key);
+      return keys;
     },
   } as Setting<string[]>,
   ADMIN_TOKEN: {
     default: undefined,
-    allowed: "printable ASCII characters",
+    allowed: "printable ASCII characters with room for 128 bits",
     about: "Token for the operator's routes. Unset: one is made in DATA_DIR/admin.token.",
     secret: "always",
-    parse: (value) => (/^[\x21-\x7e]+$/.test(value) ? value : undefined),
+    parse: (value) => {
+      if (!/^[\x21-\x7e]+$/.test(value)) return undefined;
+      checkStrength("ADMIN_TOKEN", value);
+      return value;
+    },
   } as Setting<string>,
   STRIPE_WEBHOOK_SECRETS: {
     default: undefined,

@@ -5,12 +5,14 @@
 import { lookup } from "node:dns/promises";
 import { resolve } from "node:path";
 import { type Config, ConfigError } from "./config.ts";
+import { openCredentials } from "./credentials.ts";
 import type { Durability } from "./domain/ingress.ts";
 import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
 import { createApp } from "./http/app.ts";
+import { createHostCheck, type Fetch, forHosts } from "./http/hosts.ts";
+import { createRefusals } from "./http/refusals.ts";
 import { createFallback } from "./journal/fallback.ts";
 import { openJournal } from "./journal/journal.ts";
-import { keptSecret } from "./journal/secret.ts";
 import { checkPort } from "./mail/catcher.ts";
 import { createMetrics } from "./metrics.ts";
 import type { RedisAddress } from "./stream/connect.ts";
@@ -38,6 +40,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const { log } = host;
   await checkHost(config.HOST);
   const lock = await ownDirectory(config.DATA_DIR, "service", log);
+  const credentials = openCredentials(config, log);
   // The worker needs it: nobody should have to find that out from its log.
   if (config.ROLE === "all" && config.SMTP_URL === undefined) await checkPort(config.CATCHER_PORT, CATCHER_WAIT_MS);
   const embedded = config.REDIS_URL === undefined ? await startEmbeddedRedis(config.DATA_DIR, log) : undefined;
@@ -87,6 +90,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     now: Date.now,
     random: Math.random,
   });
+  const refusals = createRefusals(log, metrics.refused);
   const app = createApp({
     ingress: metrics.counted(ingress),
     messages: createMessages(redis, config.PARTITIONS),
@@ -96,14 +100,15 @@ export async function startService(config: Config, host: Host): Promise<Running 
     async ready() {
       return journal.hasRoom() ? undefined : writeFault(redis);
     },
-    ingestKeys: config.INGEST_KEYS ?? [keptSecret(config.DATA_DIR, "ingest.key", "ppi_")],
-    adminToken: config.ADMIN_TOKEN ?? keptSecret(config.DATA_DIR, "admin.token", "ppa_"),
+    ...credentials,
     stripeSecrets: config.STRIPE_WEBHOOK_SECRETS ?? [],
+    refusals,
     log,
     now: Date.now,
     metrics: () => metrics.render(),
   });
-  const server = listen(config, app.fetch);
+  const isOurHost = createHostCheck(config.HOST, config.PUBLIC_HOSTS ?? []);
+  const server = listen(config, forHosts(isOurHost, refusals, app.fetch as Fetch));
   const child =
     config.ROLE === "all"
       ? startWorkerChild(host.command, { ...host.env, ...childEnvironment(config, embedded?.address.path) }, log)
@@ -128,14 +133,14 @@ export async function startService(config: Config, host: Host): Promise<Running 
   };
 }
 
-function listen(config: Config, fetch: (request: Request) => Response | Promise<Response>) {
+function listen(config: Config, fetch: Fetch) {
   try {
     return Bun.serve({
       hostname: config.HOST,
       port: config.PORT,
       // HTTP/1.0 may come without Host, and then the URL without an origin.
-      fetch: (request) =>
-        fetch(request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request),
+      fetch: (request, server) =>
+        fetch(request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request, server),
       development: false,
       reusePort: false, // or a second service on this port would get a part of what is meant for the first
       idleTimeout: 60,

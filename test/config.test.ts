@@ -11,6 +11,9 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
+/** 20 characters of 94, and 32 of 16, have room for 128 bits. */
+const KEY = "tr0ub4dor&3~horse!xy";
+const HEX = "0123456789abcdef0123456789abcdef";
 const WHSEC = `whsec_${Buffer.from("sixteen bytes ok").toString("base64")}`;
 
 /** As the documentation has them. */
@@ -24,6 +27,7 @@ const DEFAULTS: Config = {
   SMTP_URL: undefined,
   CATCHER_PORT: 1025,
   MAIL_FROM: "postpaid <no-reply@localhost>",
+  PUBLIC_HOSTS: undefined,
   INGEST_KEYS: undefined,
   ADMIN_TOKEN: undefined,
   STRIPE_WEBHOOK_SECRETS: undefined,
@@ -138,7 +142,9 @@ describe("the settings", () => {
     ["REDIS_URL", "redis://:p%40w@h", { kind: "single", url: "redis://:p%40w@h" }],
     ["REDIS_URL", "redis://h/", { kind: "single", url: "redis://h/" }],
     ["REDIS_URL", "redis://h/999", { kind: "single", url: "redis://h/999" }],
-    ["INGEST_KEYS", `one, 2,${WHSEC},${WHSEC.replace(/=+$/, "")}`, ["one", "2", WHSEC, WHSEC.replace(/=+$/, "")]],
+    ["INGEST_KEYS", `${KEY}, ${HEX},${WHSEC},${WHSEC.replace(/=+$/, "")}`, [KEY, HEX, WHSEC, WHSEC.replace(/=+$/, "")]],
+    ["ADMIN_TOKEN", HEX, HEX],
+    ["PUBLIC_HOSTS", "Pay.Example.com, mail, 10.0.0.7 [fd00::1]", ["pay.example.com", "mail", "10.0.0.7", "fd00::1"]],
     ["DELAY_MS", "0", 0],
     ["MAX_RETRIES", "0", 0],
     ["RETRY_DELAYS", " 500ms  1s 2m ", [500, 1_000, 120_000]],
@@ -202,9 +208,11 @@ describe("a bad setting", () => {
     ],
     INGEST_KEYS: [
       ...[",", "a,,b", "a b", "é", "a,"],
+      ...["a", "whsec_AA", `${KEY},a`, HEX.slice(1), KEY.slice(0, 19), `whsec_${btoa("fifteen bytes..")}`],
       ...["whsec_", "whsec_!!!", "good,whsec_", "whsec_abc!def", `${WHSEC}!`, `${WHSEC},whsec_`],
     ],
-    ADMIN_TOKEN: ["a b", "é", "\n"],
+    ADMIN_TOKEN: ["a b", "é", "\n", "a", HEX.slice(1), "1".repeat(38)],
+    PUBLIC_HOSTS: [",", "http://a", "a:80", "*.example.com"],
     BOOKING_STORE: ["postgres", "SQL"],
     BOOKING_SQL_URL: ["db", "oracle://h/db"],
     BOOKING_SQL_QUERY: [" "],
@@ -267,6 +275,8 @@ describe("a bad setting", () => {
       { REDIS_URL: "redis://:hunter2" }, // the host was forgotten
       { BOOKING_HTTP_URL: "http://user:hunter2@h/{bookingId}" },
       { INGEST_KEYS: "hunter2 with spaces" },
+      { INGEST_KEYS: "hunter2" },
+      { ADMIN_TOKEN: "hunter2" },
       { ADMIN_TOKEN: "hunter2 with spaces" },
       { STRIPE_WEBHOOK_SECRETS: "hunter2" },
     ] as Record<string, string>[]) {

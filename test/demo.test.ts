@@ -33,7 +33,7 @@ test("settings of the shell do not reach the service of the demo", async () => {
   const { demo, leftovers } = startDemo(["--once"], {
     SMTP_URL: "smtp://127.0.0.1:1",
     REDIS_URL: "redis://127.0.0.1:1",
-    INGEST_KEYS: "another",
+    INGEST_KEYS: "another-key-that-is-long-enough",
     LOG_LEVEL: "fatal",
     ROLE: "api",
     DELAY_MS: "none",

@@ -1,6 +1,7 @@
 /* Child of the post bench: the HTTP service, with the real ingress or with one that answers at once. */
 import type { Ingress } from "../../src/domain/ingress.ts";
 import { createApp } from "../../src/http/app.ts";
+import { createRefusals } from "../../src/http/refusals.ts";
 import { createLog } from "../../src/log.ts";
 import { openDestination } from "../../src/logFile.ts";
 import { createMetrics } from "../../src/metrics.ts";
@@ -52,6 +53,7 @@ const app = createApp({
   ingestKeys: [key],
   adminToken: "bench-admin",
   stripeSecrets: [],
+  refusals: createRefusals(log, metrics.refused),
   log,
   now: Date.now,
   metrics: () => metrics.render(),

@@ -21,6 +21,7 @@ import { messageRoutes } from "./messages.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { problem, problemOf, refuse } from "./problem.ts";
 import { queueRoutes } from "./queues.ts";
+import type { Refusals } from "./refusals.ts";
 import { stripeRoutes } from "./stripe.ts";
 
 export interface AppDeps {
@@ -36,6 +37,7 @@ export interface AppDeps {
   adminToken: string;
   /** Of Stripe's endpoints, `whsec_…`; none: their route is closed. */
   stripeSecrets: readonly string[];
+  refusals: Refusals;
   log: Logger;
   /** Epoch ms. */
   now(): number;
@@ -48,7 +50,7 @@ const MALFORMED = "%";
 
 export function createApp(deps: AppDeps): Hono {
   const app = new Hono({ getPath: pathOf });
-  const auth = createAuth(deps.ingestKeys, deps.adminToken);
+  const auth = createAuth(deps.ingestKeys, deps.adminToken, deps.refusals);
 
   // The payment path runs no middleware: nothing may be put in front of these.
   eventRoutes(app, auth, deps.ingress);

@@ -9,17 +9,20 @@ import type { Context, MiddlewareHandler } from "hono";
 import { Webhook } from "standardwebhooks";
 import { parseSigningKey } from "../domain/signingKey.ts";
 import { type Problem, problem, refuse } from "./problem.ts";
+import type { RefusalReason, Refusals } from "./refusals.ts";
 
 export interface Auth {
   isIngest(authorization: string | null): boolean;
   isAdmin(authorization: string | null): boolean;
   /** Why the Standard Webhooks headers do not vouch for the body; undefined when they do. */
   signatureFault(headers: Headers, body: Uint8Array): string | undefined;
+  /** The 401, once it may be answered. */
+  refusal(c: Context, detail: string): Promise<Problem>;
 }
 
 const WEBHOOK_HEADERS = ["webhook-id", "webhook-timestamp", "webhook-signature"] as const;
 
-export function createAuth(ingestKeys: readonly string[], adminToken: string): Auth {
+export function createAuth(ingestKeys: readonly string[], adminToken: string, refusals: Refusals): Auth {
   const ingestDigests = ingestKeys.map(digest);
   const adminDigests = [digest(adminToken)];
   const verifiers = ingestKeys.map(verifierOf);
@@ -39,6 +42,10 @@ export function createAuth(ingestKeys: readonly string[], adminToken: string): A
       }
       return fault;
     },
+    async refusal(c, detail) {
+      await refusals.refused(c.req.raw, c.env, presented(c.req.raw.headers));
+      return problem("unauthorized", detail);
+    },
   };
 }
 
@@ -51,9 +58,10 @@ export function requireAdmin(auth: Auth): MiddlewareHandler {
   return async (c, next) => {
     const authorization = authorizationOf(c);
     if (auth.isAdmin(authorization)) return next();
-    if (auth.isIngest(authorization))
-      return refuse(unauthorized("This is an ingest key. This route takes the admin token."));
-    return refuse(unauthorized("This route takes Authorization: Bearer <admin token>."));
+    const detail = auth.isIngest(authorization)
+      ? "This is an ingest key. This route takes the admin token."
+      : "This route takes Authorization: Bearer <admin token>.";
+    return refuse(await auth.refusal(c, detail));
   };
 }
 
@@ -61,12 +69,14 @@ export function requireReader(auth: Auth): MiddlewareHandler {
   return async (c, next) => {
     const authorization = authorizationOf(c);
     if (auth.isIngest(authorization) || auth.isAdmin(authorization)) return next();
-    return refuse(unauthorized("This route takes Authorization: Bearer, with an ingest key or the admin token."));
+    const detail = "This route takes Authorization: Bearer, with an ingest key or the admin token.";
+    return refuse(await auth.refusal(c, detail));
   };
 }
 
-export function unauthorized(detail: string): Problem {
-  return problem("unauthorized", detail);
+function presented(headers: Headers): RefusalReason {
+  if (headers.has("authorization")) return "token";
+  return claimsSignature(headers) ? "signature" : "missing";
 }
 
 function authorizationOf(c: Context): string | null {

@@ -6,6 +6,7 @@
 import type { Hono } from "hono";
 import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
+import { answer } from "./answer.ts";
 import type { Auth } from "./auth.ts";
 import { decodeArray, decodeJson, decodeText, type Read, tooLarge } from "./body.ts";
 import { type Acceptance, accept, MAX_EVENT_BYTES, readVouched } from "./events.ts";
@@ -36,7 +37,7 @@ export function batchRoutes(app: Hono, auth: Auth, ingress: Ingress, log: Logger
     const results = acceptances.map((one) => (one.ok ? { status: 202, ...one.reply } : one.problem));
     const [first] = acceptances;
     if (first?.ok === false && results.every(({ status }) => status === 503)) return refuse(first.problem);
-    return Response.json({ results }, { status: 202 });
+    return answer({ results }, 202);
   });
 }
 

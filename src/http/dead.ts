@@ -4,6 +4,7 @@ import { z } from "zod";
 import { address } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
+import { answer, PRIVATE } from "./answer.ts";
 import { type Auth, requireAdmin } from "./auth.ts";
 import { isTooDeep, MAX_DEPTH, MAX_ERRORS } from "./events.ts";
 import { cursorParameter, limitParameter, noQuery, readInput, readQuery, textParameter } from "./input.ts";
@@ -50,7 +51,7 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     const query = readQuery(c, deadQuery);
     if (!query.ok) return refuse(query.problem);
     const [page, groups] = await Promise.all([dead.list(query.value), dead.groups()]);
-    return Response.json({ items: page.items.map(letterOf), groups, cursor: page.cursor ?? null });
+    return answer({ items: page.items.map(letterOf), groups, cursor: page.cursor ?? null });
   });
 
   app.post("/v1/dead/replay", admin, noQuery, async (c) => {
@@ -60,7 +61,7 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
     const ids = await match(input.value, dead, messages);
     const replayed = dryRun ? 0 : await replayAll(ids, dead);
     const reply: BulkReply = { dryRun, matched: ids.length, replayed, ids };
-    return Response.json(reply, { status: dryRun ? 200 : 202 });
+    return answer(reply, dryRun ? 200 : 202);
   });
 
   app.post("/v1/dead/:id/replay", admin, noQuery, async (c) => {
@@ -74,13 +75,13 @@ export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: M
       );
     }
     if (result !== "replayed") return missed(result);
-    return Response.json({ id, result }, { status: 202 });
+    return answer({ id, result }, 202);
   });
 
   app.delete("/v1/dead/:id", admin, noQuery, async (c) => {
     const id = idOf(c, "id");
     const result = id === undefined ? "not_found" : await dead.drop(id);
-    return result === "dropped" ? new Response(null, { status: 204 }) : missed(result);
+    return result === "dropped" ? new Response(null, { status: 204, headers: PRIVATE }) : missed(result);
   });
 }
 

@@ -7,7 +7,8 @@
 import type { Context, Hono } from "hono";
 import { EVENT_ID } from "../domain/event.ts";
 import type { Committed, Ingress, RolledBack } from "../domain/ingress.ts";
-import { type Auth, unauthorized } from "./auth.ts";
+import { answer } from "./answer.ts";
+import type { Auth } from "./auth.ts";
 import { MAX_EVENT_BYTES, readPosted } from "./events.ts";
 import { problem, refuse } from "./problem.ts";
 import type { CommitReply, RollbackReply } from "./schemas.ts";
@@ -33,47 +34,48 @@ async function refusalOf(c: Context, auth: Auth, decision: "commit" | "rollback"
   const { headers } = c.req.raw;
   if (auth.isIngest(headers.get("authorization"))) return undefined;
   if (headers.get("webhook-id") === `${eventId}/${decision}` && body.value === "") return undefined;
-  return refuse(unauthorized(`What is signed for this route has the webhook-id <eventId>/${decision} and no body.`));
+  const detail = `What is signed for this route has the webhook-id <eventId>/${decision} and no body.`;
+  return refuse(await auth.refusal(c, detail));
 }
 
-function committed(eventId: string, answer: Committed): Response {
-  switch (answer.kind) {
+function committed(eventId: string, decided: Committed): Response {
+  switch (decided.kind) {
     case "committed": {
-      const { messageId: id, state, dueAt } = answer;
+      const { messageId: id, state, dueAt } = decided;
       const reply: CommitReply = { id, eventId, result: "committed", state, dueAt: new Date(dueAt).toISOString() };
-      return Response.json(reply);
+      return answer(reply);
     }
     case "journaled": {
-      const reply: CommitReply = { id: answer.messageId, eventId, result: "journaled", durability: "journaled" };
-      return Response.json(reply, { status: 202 });
+      const reply: CommitReply = { id: decided.messageId, eventId, result: "journaled", durability: "journaled" };
+      return answer(reply, 202);
     }
     case "cancelled":
       return refuse(
         problem(
           "rolled-back",
-          `${answer.messageId} was rolled back or dropped, or its booking is cancelled: no further attempt begins.`,
+          `${decided.messageId} was rolled back or dropped, or its booking is cancelled: no further attempt begins.`,
         ),
       );
     case "not_found":
       return refuse(problem("not-found", "There is no event with this id, or it is no longer kept."));
     case "unavailable":
-      return refuse(problem("unavailable", `${answer.reason}. The same request again is safe.`));
+      return refuse(problem("unavailable", `${decided.reason}. The same request again is safe.`));
   }
 }
 
-function rolledBack(eventId: string, answer: RolledBack): Response {
-  switch (answer.kind) {
+function rolledBack(eventId: string, decided: RolledBack): Response {
+  switch (decided.kind) {
     case "cancelled":
     case "in_flight":
     case "too_late": {
-      const reply: RollbackReply = { id: answer.messageId, eventId, result: answer.kind, state: answer.state };
-      return Response.json(reply);
+      const reply: RollbackReply = { id: decided.messageId, eventId, result: decided.kind, state: decided.state };
+      return answer(reply);
     }
     case "journaled": {
-      const reply: RollbackReply = { id: answer.messageId, eventId, result: "journaled", durability: "journaled" };
-      return Response.json(reply, { status: 202 });
+      const reply: RollbackReply = { id: decided.messageId, eventId, result: "journaled", durability: "journaled" };
+      return answer(reply, 202);
     }
     case "unavailable":
-      return refuse(problem("unavailable", `${answer.reason}. The same request again is safe.`));
+      return refuse(problem("unavailable", `${decided.reason}. The same request again is safe.`));
   }
 }

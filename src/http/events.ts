@@ -2,7 +2,8 @@
 import type { Context, Hono } from "hono";
 import { parseEvent } from "../domain/event.ts";
 import type { Accepted, Ingress, Posted } from "../domain/ingress.ts";
-import { type Auth, claimsSignature, unauthorized } from "./auth.ts";
+import { answer } from "./answer.ts";
+import { type Auth, claimsSignature } from "./auth.ts";
 import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
 import { type Problem, problem, refuse } from "./problem.ts";
 import type { AcceptedReply } from "./schemas.ts";
@@ -25,7 +26,7 @@ export function eventRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
     if (!json.ok) return refuse(json.problem);
     const acceptance = await accept(json.value, ingress);
     if (!acceptance.ok) return refuse(acceptance.problem);
-    return Response.json(acceptance.reply, { status: 202 });
+    return answer(acceptance.reply, 202);
   });
 }
 
@@ -40,21 +41,24 @@ export async function readVouched(c: Context, auth: Auth, maxBytes: number): Pro
   const request = c.req.raw;
   const authorization = request.headers.get("authorization");
   const trusted = auth.isIngest(authorization);
-  if (!trusted && !claimsSignature(request.headers)) return { ok: false, problem: refusal(auth, authorization) };
+  if (!trusted && !claimsSignature(request.headers)) {
+    return { ok: false, problem: await auth.refusal(c, wanted(auth, authorization)) };
+  }
   const body = await readBytes(request, maxBytes);
   if (!body.ok) return body;
   if (!trusted) {
     const fault = auth.signatureFault(request.headers, body.value);
     if (fault !== undefined) {
-      return { ok: false, problem: unauthorized(`The webhook signature was not accepted: ${fault}.`) };
+      const detail = `The webhook signature was not accepted: ${fault}.`;
+      return { ok: false, problem: await auth.refusal(c, detail) };
     }
   }
   return body;
 }
 
-function refusal(auth: Auth, authorization: string | null): Problem {
-  if (auth.isAdmin(authorization)) return unauthorized("This is the admin token. This route takes an ingest key.");
-  return unauthorized("Send Authorization: Bearer <ingest key>, or Standard Webhooks headers made with an ingest key.");
+function wanted(auth: Auth, authorization: string | null): string {
+  if (auth.isAdmin(authorization)) return "This is the admin token. This route takes an ingest key.";
+  return "Send Authorization: Bearer <ingest key>, or Standard Webhooks headers made with an ingest key.";
 }
 
 /** Checks one decoded event and posts it. */

@@ -7,6 +7,7 @@
 import type { Handler } from "hono";
 import { streamSSE } from "hono/streaming";
 import type { Feed, Transition } from "../stream/store.ts";
+import { PRIVATE } from "./answer.ts";
 import { iso, reasonOf } from "./messages.ts";
 import type { TransitionData } from "./schemas.ts";
 
@@ -17,7 +18,7 @@ const BEGIN_MS = 1_000;
 
 export function liveHandler(feed: Feed, heartbeatMs = 15_000): Handler {
   return async (c) => {
-    if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
+    if (c.req.method === "HEAD") return c.body(null, 200, { ...PRIVATE, "content-type": "text/event-stream" });
     const waiting: Transition[] = [];
     let wake = () => {};
     let unfollow = () => {};
@@ -34,7 +35,8 @@ export function liveHandler(feed: Feed, heartbeatMs = 15_000): Handler {
     clearTimeout(timer);
     // No proxy may hold events back until it has a buffer full of them.
     c.header("X-Accel-Buffering", "no");
-    return streamSSE(c, async (stream) => {
+    c.header("X-Content-Type-Options", "nosniff");
+    const response = streamSSE(c, async (stream) => {
       stream.onAbort(() => wake());
       try {
         await stream.write(`${position === undefined ? "" : `id: ${position}\n`}retry: ${RECONNECT_MS}\n\n`);
@@ -57,6 +59,8 @@ export function liveHandler(feed: Feed, heartbeatMs = 15_000): Handler {
         unfollow();
       }
     });
+    response.headers.set("cache-control", PRIVATE["cache-control"]); // the helper says no-cache
+    return response;
   };
 }
 

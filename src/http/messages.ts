@@ -3,6 +3,7 @@ import type { Context, Hono } from "hono";
 import { z } from "zod";
 import { attemptsOf, type Message, STATES, type State } from "../domain/lifecycle.ts";
 import type { Messages } from "../stream/store.ts";
+import { answer } from "./answer.ts";
 import { type Auth, requireReader } from "./auth.ts";
 import { cursorParameter, limitParameter, readQuery, textParameter } from "./input.ts";
 import { problem, refuse } from "./problem.ts";
@@ -23,7 +24,7 @@ export function messageRoutes(app: Hono, auth: Auth, messages: Messages): void {
     const query = readQuery(c, messagesQuery);
     if (!query.ok) return refuse(query.problem);
     const page = await messages.list(query.value);
-    return Response.json({ items: page.items.map(replyOf), cursor: page.cursor ?? null });
+    return answer({ items: page.items.map(replyOf), cursor: page.cursor ?? null });
   });
 
   app.get("/v1/messages/:id", reader, async (c) => {
@@ -44,9 +45,7 @@ export function idOf(c: Context, name: string): string | undefined {
 }
 
 function one(message: Message | undefined): Response {
-  return message === undefined
-    ? refuse(problem("not-found", "There is no such message."))
-    : Response.json(replyOf(message));
+  return message === undefined ? refuse(problem("not-found", "There is no such message.")) : answer(replyOf(message));
 }
 
 export function replyOf(message: Message): MessageReply {

@@ -20,6 +20,7 @@ const REFUSALS = {
   409: "Its state does not allow that",
   413: "Too large",
   415: "Compressed, or coded otherwise",
+  421: "The Host is neither HOST, nor loopback, nor in PUBLIC_HOSTS",
   422: "The event's id was used for another event, which has it still",
   503: "Nothing was done, as far as is known; the same request again is safe",
 } as const;
@@ -201,7 +202,10 @@ function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject 
 
 function refusals(...statuses: Refusal[]): ZodOpenApiOperationObject["responses"] {
   const content = { [PROBLEM_TYPE]: { schema: replies.problemReply } };
-  const entries = statuses.map((status) => [status, { description: REFUSALS[status], content, ...headersOf(status) }]);
+  const entries = [...statuses, 421 as const].map((status) => [
+    status,
+    { description: REFUSALS[status], content, ...headersOf(status) },
+  ]);
   return Object.fromEntries(entries);
 }
 

@@ -1,5 +1,6 @@
 /* Every refusal is a problem document (RFC 9457) of one of these kinds; `type` is stable, the prose is not. */
 import type { Logger } from "pino";
+import { PRIVATE } from "./answer.ts";
 
 const KINDS = {
   "invalid-request": { status: 400, title: "The request cannot be read" },
@@ -10,6 +11,7 @@ const KINDS = {
   "not-dead": { status: 409, title: "The message is not a dead letter" },
   "rolled-back": { status: 409, title: "The event is cancelled" },
   "too-large": { status: 413, title: "The body is too large" },
+  misdirected: { status: 421, title: "The Host is not one of this service's" },
   "unsupported-coding": { status: 415, title: "The body is compressed, or coded otherwise" },
   "id-reused": { status: 422, title: "The event's id was used for another event" },
   internal: { status: 500, title: "A bug in this service" },
@@ -49,7 +51,7 @@ export function typeOf(kind: ProblemKind): string {
 
 /** The document as a response, with the headers that its status asks for (RFC 9110 10.2.3, 11.6.1, 15.5.16). */
 export function refuse(document: Problem, headers: Record<string, string> = {}): Response {
-  const all: Record<string, string> = { "content-type": PROBLEM_TYPE, ...headers };
+  const all: Record<string, string> = { "content-type": PROBLEM_TYPE, ...PRIVATE, ...headers };
   if (document.status === 503) all["retry-after"] = RETRY_AFTER_S;
   if (document.status === 401) all["www-authenticate"] = "Bearer";
   if (document.status === 415) all["accept-encoding"] = "identity";

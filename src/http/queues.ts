@@ -2,6 +2,7 @@
 import type { Context, Hono } from "hono";
 import { PRIORITIES, type Priority } from "../domain/lifecycle.ts";
 import type { Queues } from "../stream/store.ts";
+import { answer } from "./answer.ts";
 import { type Auth, requireAdmin } from "./auth.ts";
 import { noQuery } from "./input.ts";
 import { problem, refuse } from "./problem.ts";
@@ -11,7 +12,7 @@ export function queueRoutes(app: Hono, auth: Auth, queues: Queues): void {
 
   app.get("/v1/queues", admin, async () => {
     const [items, states] = await Promise.all([queues.depths(), queues.counts()]);
-    return Response.json({ items, states });
+    return answer({ items, states });
   });
 
   app.post("/v1/queues/:name/pause", admin, noQuery, (c) => set(c, true));
@@ -23,7 +24,7 @@ export function queueRoutes(app: Hono, auth: Auth, queues: Queues): void {
       return refuse(problem("not-found", `There is no such queue. The queues are: ${PRIORITIES.join(", ")}.`));
     }
     await (paused ? queues.pause(name) : queues.resume(name));
-    return Response.json({ name, paused });
+    return answer({ name, paused });
   }
 }
 

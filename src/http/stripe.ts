@@ -9,14 +9,16 @@
  * language), else payment_intent.succeeded. With more of them the first to come defines the mail, and the others
  * are its duplicates, within DEDUP_TTL_MS. A subscription's session names no payment and shares no id with it.
  */
-import type { Hono } from "hono";
+import type { Context, Hono } from "hono";
 import type { Logger } from "pino";
 import { z } from "zod";
 import type { Event } from "../domain/event.ts";
 import type { Ingress } from "../domain/ingress.ts";
+import { answer } from "./answer.ts";
 import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
 import { MAX_EVENT_BYTES } from "./events.ts";
 import { problem, refuse } from "./problem.ts";
+import type { Refusals } from "./refusals.ts";
 import { mapStripeEvent, type StripeEnvelope } from "./stripeEvent.ts";
 import { PAYMENT_READERS } from "./stripePayment.ts";
 import { createStripeVerifier } from "./stripeSignature.ts";
@@ -25,6 +27,7 @@ export interface StripeDeps {
   ingress: Ingress;
   /** `whsec_…`, of one endpoint or of several; none: there is no such route. */
   stripeSecrets: readonly string[];
+  refusals: Refusals;
   log: Logger;
   /** Epoch ms. */
   now(): number;
@@ -51,14 +54,14 @@ export const stripeReply = z
   .meta({ id: "StripeReceived" });
 
 export function stripeRoutes(app: Hono, deps: StripeDeps): void {
-  const { ingress, log, now, stripeSecrets } = deps;
+  const { ingress, log, now, refusals, stripeSecrets } = deps;
   const faultOf = createStripeVerifier(stripeSecrets);
 
   app.post("/v1/webhooks/stripe", async (c) => {
     if (stripeSecrets.length === 0) {
       return refuse(problem("not-found", "STRIPE_WEBHOOK_SECRETS is not set: no event of Stripe's could be verified."));
     }
-    const json = await readSigned(c.req.raw);
+    const json = await readSigned(c);
     if (!json.ok) return refuse(json.problem);
     const { mapped, ...envelope } = mapStripeEvent(json.value);
     if (mapped.kind === "event") return post(mapped.event, mapped.leftOut, envelope);
@@ -68,13 +71,20 @@ export function stripeRoutes(app: Hono, deps: StripeDeps): void {
   });
 
   /** A wrong signature is a 400, as in Stripe's own examples: it is about the body, and asks for no credentials. */
-  async function readSigned(request: Request): Promise<Read<unknown>> {
+  async function readSigned(c: Context): Promise<Read<unknown>> {
+    const request = c.req.raw;
     const header = request.headers.get("stripe-signature");
-    if (header === null) return unsigned("there is none");
+    if (header === null) {
+      await refusals.refused(request, c.env, "missing");
+      return unsigned("there is none");
+    }
     const body = await readBytes(request, MAX_EVENT_BYTES);
     if (!body.ok) return body;
     const fault = faultOf(header, body.value, now());
-    if (fault !== undefined) return unsigned(fault);
+    if (fault !== undefined) {
+      await refusals.refused(request, c.env, "signature");
+      return unsigned(fault);
+    }
     const text = decodeText(body.value);
     return text.ok ? decodeJson(text.value) : text;
   }
@@ -105,5 +115,5 @@ function unsigned(fault: string): Read<never> {
 }
 
 function reply(body: z.infer<typeof stripeReply>): Response {
-  return Response.json(body);
+  return answer(body);
 }

@@ -9,7 +9,7 @@ import { makeDataDir } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
 const MAIN = join(import.meta.dir, "../../src/main.ts");
-const KEY = "test-ingest-key";
+const KEY = "test-ingest-key-of-a-service";
 
 const cleanups = cleanUpAfterEach();
 

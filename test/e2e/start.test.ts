@@ -1,6 +1,6 @@
 /* The service as a process: what it starts with, what it refuses to start with, what its own edges answer. */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, existsSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { socketPathOf } from "../../src/stream/embedded.ts";
@@ -155,6 +155,19 @@ describe("is refused at start with one line and exit status 2", () => {
     chmodSync(directory, 0o500);
     const { status, stderr } = await run({ DATA_DIR: directory });
     expect([status, stderr]).toEqual([2, expect.stringContaining("DATA_DIR is ")]);
+  });
+
+  test.each(["ingest.key", "admin.token"])("a %s in DATA_DIR that can be guessed", async (name) => {
+    const directory = dataDir();
+    writeFileSync(join(directory, name), "hunter2\n");
+    const { status, stderr } = await run({
+      DATA_DIR: directory,
+      INGEST_KEYS: "",
+      REDIS_URL: "redis://127.0.0.1:1",
+      ROLE: "api",
+    });
+    expect([status, stderr]).toEqual([2, expect.stringMatching(new RegExp(`${name} has room for \\d+ bits`))]);
+    expect(stderr).not.toContain("hunter2");
   });
 
   test("a DATA_DIR where no file can be made", async () => {

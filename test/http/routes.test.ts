@@ -21,6 +21,25 @@ describe("a path that is no route", () => {
   });
 });
 
+test("whatever /v1 answers, nobody keeps it or guesses at its type", async () => {
+  const document = (await (await app.request("/openapi.json")).json()) as { paths: Record<string, object> };
+  const seen = new Set<number>();
+  for (const [path, methods] of Object.entries(document.paths)) {
+    if (!path.startsWith("/v1")) continue;
+    for (const method of Object.keys(methods)) {
+      for (const headers of [asAdmin, asIngest, {}]) {
+        const url = path.replaceAll(/\{(\w+)\}/g, (_, name) => (name === "name" ? "low" : "evt_1"));
+        const response = await app.request(url, { method: method.toUpperCase(), headers });
+        await response.body?.cancel();
+        seen.add(response.status);
+        expect([url, response.headers.get("cache-control")]).toEqual([url, "no-store"]);
+        expect([url, response.headers.get("x-content-type-options")]).toEqual([url, "nosniff"]);
+      }
+    }
+  }
+  expect([...seen].sort()).toEqual([200, 400, 401, 404]);
+});
+
 describe("a method that the route has not", () => {
   test.each([
     ["GET", "/v1/events", "POST"],

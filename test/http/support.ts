@@ -7,6 +7,7 @@ import { EVENT_EXAMPLE } from "../../src/domain/example.ts";
 import type { Committed, Posted, RolledBack } from "../../src/domain/ingress.ts";
 import { type Message, STATES, type State } from "../../src/domain/lifecycle.ts";
 import { type AppDeps, createApp } from "../../src/http/app.ts";
+import { createRefusals } from "../../src/http/refusals.ts";
 import type { DeadQuery, Edit, MessageQuery, QueueDepth, Transition } from "../../src/stream/store.ts";
 
 export const INGEST_KEY = "ingest-key-one";
@@ -100,6 +101,7 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
   };
   const isDead = (found: Message) => found.death !== undefined;
   const byId = (id: string) => self.messages.find((found) => found.id === id);
+  const silent = pino({ level: "silent" });
   const deps: AppDeps = {
     ingress: {
       async post(event) {
@@ -167,6 +169,7 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
     },
     ready: async () => undefined,
     stripeSecrets: [],
+    refusals: createRefusals(silent, () => {}),
     ingestKeys: [INGEST_KEY, SECOND_KEY, WHSEC_KEY],
     adminToken: ADMIN_TOKEN,
     log: pino({ level: "debug" }, { write: (line: string) => self.logged.push(JSON.parse(line)) }),

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-export const INGEST_KEY = "test-ingest-key";
-const ADMIN_TOKEN = "test-admin-token";
+export const INGEST_KEY = "test-ingest-key-of-a-service";
+const ADMIN_TOKEN = "test-admin-token-of-a-service";
 
 type Line = Record<string, unknown> & { msg: string };
 
