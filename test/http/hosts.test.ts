@@ -26,7 +26,8 @@ describe("a Host", () => {
     (host, publicHosts, ours, strange) => {
       const isOurs = createHostCheck(host, publicHosts);
       expect(ours.filter((header) => !isOurs(header))).toEqual([]);
-      expect(strange.filter(isOurs)).toEqual([]);
+      // Twice: what was refused is not known the next time either.
+    expect(strange.flatMap((header) => [header, header]).filter(isOurs)).toEqual([]);
       // What was taken before does not open the door for what comes next.
       expect(ours.every(isOurs) && !isOurs("evil.example")).toBe(true);
       expect(isOurs(null)).toBe(true);
