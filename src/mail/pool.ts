@@ -4,9 +4,12 @@
  * A relay may allow fewer connections than we would open, and says so only by refusing one. So a connection
  * that cannot be opened while others of ours are open is no fault of the relay: the mail waits for one that
  * comes free, and for a while there are no more than were open. Only when none is open is it told as a failure.
+ * Nothing here is fatal.
  */
-import type { SmtpError } from "./classify.ts";
+import { IdleSessions } from "./idle.ts";
 import type { Session } from "./session.ts";
+import { Turns } from "./turns.ts";
+import { limitOf, opened, openWindow, refused, type Window, widened } from "./window.ts";
 
 export interface Loan {
   session: Session;
@@ -24,182 +27,139 @@ export interface PoolOptions {
   retryMs: number;
 }
 
-export interface Pool {
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #turns: Turns;
+  readonly #idle: IdleSessions;
+  /** Those that a mail may still travel on: busy or idle. Written by #open, #quit and #openCount. */
+  readonly #usable = new Set<Session>();
+  /** Settle when a connection that is being opened is open, or refused. Written by #open. */
+  readonly #opening = new Set<Promise<unknown>>();
+  /** Written by #open and #narrow; the turns read it. */
+  #window: Window;
+  #widenTimer: Timer | undefined;
+  #onDrained: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#window = openWindow(options.maxConnections);
+    this.#turns = new Turns(() => limitOf(this.#window, options.maxConnections));
+    this.#idle = new IdleSessions(options.idleMs, (session) => void this.#quit(session));
+  }
+
   /** Waits for its turn. Undefined: the pool is closing. @throws SmtpError when no session can be had */
-  take(): Promise<Loan | undefined>;
-  /** Another session in the place of one that is of no use, a fresh one where that can be had. */
-  replace(session: Session): Promise<Loan | undefined>;
-  /** `clean`: nothing is to be ended on it before the next mail. The place stays taken until it is ready, or gone. */
-  giveBack(session: Session, clean: boolean): Promise<void>;
+  async take(): Promise<Loan | undefined> {
+    if (this.#closing !== undefined || !(await this.#turns.wait(false))) return undefined;
+    return this.#fill(false);
+  }
+
+  /** Another session in the place of one that is of no use, a fresh one where that can be had. @throws SmtpError */
+  async replace(session: Session): Promise<Loan | undefined> {
+    await this.#quit(session);
+    return this.#fill(true);
+  }
+
+  /** The turn stays taken until the session is ready for the next mail, or gone. @param clean it is ready already */
+  async giveBack(session: Session, clean: boolean): Promise<void> {
+    if ((clean || (await session.reset())) && this.#closing === undefined) this.#idle.put(session);
+    else await this.#quit(session);
+    this.#endTurn();
+  }
+
   /** Any session that answers: one that is idle, or else a new one. @throws SmtpError */
-  probe(): Promise<void>;
-  /** Nothing is lent any more; resolves when all has come back and is closed. */
-  close(): Promise<void>;
-}
-
-export function createPool({ open, maxConnections, idleMs, retryMs }: PoolOptions): Pool {
-  /** The last one used is taken first, so that those that are not needed grow old and are closed. */
-  const kept: { session: Session; timer: Timer }[] = [];
-  /** Those that a mail may still travel on: busy or kept. */
-  const usable = new Set<Session>();
-  const opening = new Set<Promise<unknown>>();
-  const waiting: ((granted: boolean) => void)[] = [];
-  let busy = 0;
-  let most = maxConnections;
-  /** Set after a refusal; until it fires there are no more than `most`, then one more is tried. */
-  let growTimer: Timer | undefined;
-  let onDrained: (() => void) | undefined;
-  let closing: Promise<void> | undefined;
-
-  function grant(): void {
-    const limit = Math.min(maxConnections, growTimer === undefined ? most + 1 : most);
-    while (busy < limit) {
-      const next = waiting.shift();
-      if (next === undefined) return;
-      busy++;
-      next(true);
+  async probe(): Promise<void> {
+    this.#turns.jump(); // the turns wait for what it finds
+    for (let session = this.#idle.take(); session !== undefined; session = this.#idle.take()) {
+      if (await session.reset()) return this.giveBack(session, true);
+      await this.#quit(session);
     }
-  }
-
-  /** False: the pool is closing. */
-  function takeSlot(first: boolean): Promise<boolean> | boolean {
-    if (closing !== undefined) return false;
-    return new Promise((resolve) => {
-      if (first) waiting.unshift(resolve);
-      else waiting.push(resolve);
-      grant();
-    });
-  }
-
-  function freeSlot(): void {
-    busy--;
-    grant();
-    if (busy === 0) onDrained?.();
-  }
-
-  function openCount(): number {
-    for (const session of usable) if (session.ended) usable.delete(session);
-    return usable.size;
-  }
-
-  async function openOne(): Promise<Session> {
-    const attempt = open();
-    const settled = attempt.then(
-      (session) => usable.add(session),
-      () => undefined,
-    );
-    opening.add(settled);
     try {
-      await settled;
-      const session = await attempt;
-      most = Math.max(most, openCount());
-      grant();
-      return session;
+      await this.#quit(await this.#open());
     } finally {
-      opening.delete(settled);
+      this.#endTurn();
     }
   }
 
-  function narrow(): void {
-    most = Math.max(1, openCount() + opening.size);
-    clearTimeout(growTimer);
-    growTimer = setTimeout(() => {
-      growTimer = undefined;
-      grant();
-    }, retryMs);
+  /** Nothing is lent any more; resolves when all has come back and is closed. */
+  close(): Promise<void> {
+    this.#closing ??= this.#drain();
+    return this.#closing;
   }
 
-  /** At the start all are opened at once, and the first refusal may come before the first one is ready. */
-  async function othersAreOpen(): Promise<boolean> {
-    while (openCount() === 0 && opening.size > 0) await Promise.race(opening);
-    return openCount() > 0;
+  async #drain(): Promise<void> {
+    const drained = this.#turns.busy === 0 ? undefined : new Promise<void>((resolve) => (this.#onDrained = resolve));
+    clearTimeout(this.#widenTimer);
+    this.#turns.refuse();
+    await Promise.all([drained, ...this.#idle.takeAll().map((session) => this.#quit(session))]);
   }
 
-  function takeKept(): Session | undefined {
-    for (let last = kept.pop(); last !== undefined; last = kept.pop()) {
-      clearTimeout(last.timer);
-      if (!last.session.ended) return last.session;
-    }
-    return undefined;
-  }
-
-  function keep(session: Session): void {
-    const timer = setTimeout(() => {
-      kept.splice(
-        kept.findIndex((each) => each.session === session),
-        1,
-      );
-      void quit(session);
-    }, idleMs);
-    kept.push({ session, timer });
-  }
-
-  function quit(session: Session): Promise<void> {
-    usable.delete(session);
-    return session.quit();
-  }
-
-  /** For one who has a slot, which is free again when this gives nothing. */
-  async function fill(preferFresh: boolean): Promise<Loan | undefined> {
+  /** For one whose turn it is. The turn is over when this gives nothing. */
+  async #fill(preferFresh: boolean): Promise<Loan | undefined> {
     for (let fresh = preferFresh; ; fresh = false) {
-      const session = fresh ? undefined : takeKept();
+      const session = fresh ? undefined : this.#idle.take();
       if (session !== undefined) return { session, fresh: false };
       try {
-        return { session: await openOne(), fresh: true };
+        return { session: await this.#open(), fresh: true };
       } catch (error) {
-        if (closing !== undefined || !(await othersAreOpen())) {
-          freeSlot();
-          throw error as SmtpError;
+        if (this.#closing !== undefined || !(await this.#othersAreOpen())) {
+          this.#endTurn();
+          throw error;
         }
       }
-      narrow();
-      const granted = takeSlot(true);
-      freeSlot();
+      this.#narrow();
+      // It asks for its next turn before it ends this one, and is the first in the line: no later mail overtakes it.
+      const granted = this.#closing === undefined && this.#turns.wait(true);
+      this.#endTurn();
       if (!(await granted)) return undefined;
     }
   }
 
-  async function giveBack(session: Session, clean: boolean): Promise<void> {
-    if ((clean || (await session.reset())) && closing === undefined) keep(session);
-    else await quit(session);
-    freeSlot();
+  async #open(): Promise<Session> {
+    const attempt = this.#options.open();
+    const settled = attempt.then(
+      (session) => this.#usable.add(session),
+      () => undefined,
+    );
+    this.#opening.add(settled);
+    try {
+      await settled;
+      const session = await attempt;
+      this.#window = opened(this.#window, this.#openCount());
+      this.#turns.grant();
+      return session;
+    } finally {
+      this.#opening.delete(settled);
+    }
   }
 
-  async function drain(): Promise<void> {
-    const drained = busy === 0 ? undefined : new Promise<void>((resolve) => (onDrained = resolve));
-    clearTimeout(growTimer);
-    for (const refuse of waiting.splice(0)) refuse(false);
-    const goodbyes = kept.splice(0).map(({ session, timer }) => {
-      clearTimeout(timer);
-      return quit(session);
-    });
-    await Promise.all([drained, ...goodbyes]);
+  #narrow(): void {
+    this.#window = refused(this.#openCount() + this.#opening.size);
+    clearTimeout(this.#widenTimer);
+    this.#widenTimer = setTimeout(() => {
+      this.#window = widened(this.#window);
+      this.#turns.grant();
+    }, this.#options.retryMs);
   }
 
-  return {
-    async take() {
-      return (await takeSlot(false)) ? fill(false) : undefined;
-    },
-    async replace(session) {
-      await quit(session);
-      return fill(true);
-    },
-    giveBack,
-    async probe() {
-      busy++; // out of turn: the turns wait for what it finds
-      for (let session = takeKept(); session !== undefined; session = takeKept()) {
-        if (await session.reset()) return giveBack(session, true);
-        await quit(session);
-      }
-      try {
-        await quit(await openOne());
-      } finally {
-        freeSlot();
-      }
-    },
-    close() {
-      closing ??= drain();
-      return closing;
-    },
-  };
+  /** At the start all are opened at once, and the first refusal may come before the first one is ready. */
+  async #othersAreOpen(): Promise<boolean> {
+    while (this.#openCount() === 0 && this.#opening.size > 0) await Promise.race(this.#opening);
+    return this.#openCount() > 0;
+  }
+
+  #openCount(): number {
+    for (const session of this.#usable) if (session.ended) this.#usable.delete(session);
+    return this.#usable.size;
+  }
+
+  #quit(session: Session): Promise<void> {
+    this.#usable.delete(session);
+    return session.quit();
+  }
+
+  #endTurn(): void {
+    this.#turns.end();
+    if (this.#turns.busy === 0) this.#onDrained?.();
+  }
 }

@@ -11,7 +11,7 @@
 import { classify, oneLine, reasonOf, type SmtpError } from "./classify.ts";
 import { compose } from "./compose.ts";
 import type { Delivery, Mail, Mailer } from "./mailer.ts";
-import { createPool, type Loan } from "./pool.ts";
+import { type Loan, Pool } from "./pool.ts";
 import { parseSender } from "./sender.ts";
 import { type Attempt, OUT_OF_STEP, openSession, type Timeouts } from "./session.ts";
 import { parseSmtpUrl } from "./smtpUrl.ts";
@@ -44,7 +44,7 @@ export function createMailer({
   const sender = parseSender(from);
   const limits = { ...TIMEOUTS, ...timeouts };
   const aborting = new AbortController();
-  const pool = createPool({
+  const pool = new Pool({
     open: () => openSession(relay, limits, aborting.signal),
     maxConnections,
     idleMs,
@@ -97,7 +97,7 @@ export function createMailer({
   return {
     send,
     probe,
-    close: pool.close,
+    close: () => pool.close(),
     abort() {
       void pool.close();
       aborting.abort();

@@ -27,7 +27,7 @@ describe("a Host", () => {
       const isOurs = createHostCheck(host, publicHosts);
       expect(ours.filter((header) => !isOurs(header))).toEqual([]);
       // Twice: what was refused is not known the next time either.
-    expect(strange.flatMap((header) => [header, header]).filter(isOurs)).toEqual([]);
+      expect(strange.flatMap((header) => [header, header]).filter(isOurs)).toEqual([]);
       // What was taken before does not open the door for what comes next.
       expect(ours.every(isOurs) && !isOurs("evil.example")).toBe(true);
       expect(isOurs(null)).toBe(true);
