@@ -1,5 +1,5 @@
-/* The store that the configuration asks for, behind its circuit. */
-import { withCircuit } from "./circuit.ts";
+/* The store that the configuration asks for, guarded by a breaker. */
+import { guarded } from "./guarded.ts";
 import { createHttpStore } from "./http.ts";
 import { createSqlStore } from "./sql.ts";
 import type { BookingStore } from "./store.ts";
@@ -24,11 +24,11 @@ export interface BookingReports {
  * await store.statusOf("BK-1042"); // { kind: "paid" }
  */
 export function openBookingStore(settings: BookingSettings, reports: BookingReports): BookingStore {
-  const circuit = { now: () => performance.now(), ...reports };
+  const guard = { now: () => performance.now(), ...reports };
   switch (settings.kind) {
     case "sql":
-      return withCircuit(createSqlStore(settings), circuit);
+      return guarded(createSqlStore(settings), guard);
     case "http":
-      return withCircuit(createHttpStore({ ...settings, now: Date.now }), circuit);
+      return guarded(createHttpStore({ ...settings, now: Date.now }), guard);
   }
 }

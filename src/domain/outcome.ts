@@ -1,6 +1,6 @@
 /*
  * What a failed attempt means, decided once, from data. A failure of the relay is not the message's
- * fault: it spends no attempt and does not come here (worker/circuit.ts).
+ * fault: it spends no attempt and does not come here (worker/relayBreaker.ts).
  */
 import { createHash } from "node:crypto";
 

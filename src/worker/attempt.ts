@@ -5,7 +5,8 @@ import { decide, type Outcome, type RetryPolicy } from "../domain/outcome.ts";
 import type { RollbackReader } from "../journal/reader.ts";
 import type { Delivery, Mail, Mailer } from "../mail/mailer.ts";
 import type { Taken } from "../stream/take.ts";
-import type { Circuit } from "./circuit.ts";
+import type { RelayBreaker } from "./relayBreaker.ts";
+import type { Suspects } from "./suspects.ts";
 
 export type Settlement =
   | Outcome
@@ -30,7 +31,8 @@ export interface BookingPolicy {
 export interface AttemptDeps {
   render: (event: Event, messageId: string) => Mail;
   mailer: Mailer;
-  circuit: Circuit;
+  relay: Pick<RelayBreaker, "answered" | "fault">;
+  suspects: Suspects;
   policy: RetryPolicy;
   booking: BookingPolicy;
   /** Rollbacks that Redis has not been told yet. */
@@ -78,20 +80,26 @@ function settlementOf(delivery: Delivery, taken: Taken, deps: AttemptDeps): Sett
   const nth = taken.attempt - taken.attemptsBefore;
   switch (delivery.kind) {
     case "sent":
-      deps.circuit.answered(taken.messageId);
+      hasAnswered(taken, deps);
       return { kind: "sent", reply: delivery.reply };
     case "failed":
-      deps.circuit.answered(taken.messageId);
+      hasAnswered(taken, deps);
       return decide(nth, delivery.failure, deps.policy, deps.random());
     case "withheld":
       return { kind: "released", reason: "it was not wanted any more" }; // `late` says why
     case "relay_fault":
-      if (delivery.suspect && deps.circuit.blames(taken.messageId))
+      if (delivery.suspect && deps.suspects.blames(taken.messageId))
         return decide(nth, { kind: "transient", reason: delivery.reason }, deps.policy, deps.random());
-      if (!delivery.suspect) deps.circuit.clears(taken.messageId);
-      deps.circuit.fault(delivery.reason);
+      if (!delivery.suspect) deps.suspects.clears(taken.messageId);
+      deps.relay.fault(delivery.reason);
       return { kind: "released", reason: delivery.reason };
   }
+}
+
+/** Well or badly: it is there. */
+function hasAnswered({ messageId }: Taken, { relay, suspects }: AttemptDeps): void {
+  suspects.clears(messageId);
+  relay.answered();
 }
 
 const JOURNAL_RETRY_MS = 30_000;

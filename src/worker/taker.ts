@@ -7,8 +7,8 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { type Taken, take } from "../stream/take.ts";
-import type { AskedSince } from "./circuit.ts";
 import { type Loop, startLoop } from "./loop.ts";
+import type { AskedSince } from "./relayBreaker.ts";
 import { createRests } from "./rests.ts";
 import { createStrays, entryKeyOf } from "./strays.ts";
 
@@ -183,7 +183,7 @@ export function startTaker(options: TakerOptions): Taker {
           await calling(tag, () => strays.giveBack(tag)); // first: their lease must not run out while no slot is free
         }
         const free = options.allowance(freeSlots(), askedSince);
-        if (free < least) return POLL_MS; // an attempt that ends wakes it, the circuit, or the other take
+        if (free < least) return POLL_MS; // an attempt that ends wakes it, the breaker, or the other take
         const wasAllThere = await calling(tag, () => takeFrom(tag, Math.min(free, half, MAX_TAKE)));
         rests.answered(tag);
         if (!wasAllThere) continue;

@@ -23,7 +23,6 @@ import { wasRolledBack } from "../stream/transaction.ts";
 import { startAlerter } from "./alerter.ts";
 import { attempt, type BookingPolicy, type Settlement } from "./attempt.ts";
 import { startChecker } from "./checker.ts";
-import { type AskedSince, createCircuit, oneAtATime } from "./circuit.ts";
 import { enter } from "./enter.ts";
 import { startHeart } from "./heart.ts";
 import { startJanitor } from "./janitor.ts";
@@ -31,7 +30,9 @@ import { type Loop, startLoop } from "./loop.ts";
 import { createDealer } from "./priorities.ts";
 import { startPromoter } from "./promoter.ts";
 import { startReclaimer } from "./reclaimer.ts";
+import { type AskedSince, createRelayBreaker, oneAtATime } from "./relayBreaker.ts";
 import { createSettler } from "./settler.ts";
+import { createSuspects } from "./suspects.ts";
 import { type Slot, startTaker } from "./taker.ts";
 import { startWaker } from "./waker.ts";
 
@@ -85,7 +86,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     if (entered.length === 0 || !(entry.reason instanceof RedisAway)) throw entry.reason;
   }
 
-  const circuit = createCircuit(
+  const relay = createRelayBreaker(
     () => mailer.probe(),
     () => taker.wake(),
     log,
@@ -102,7 +103,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const stopping = new AbortController();
   const deps = {
     ...options,
-    circuit,
+    relay,
+    suspects: createSuspects(),
     wasRolledBack: (taken: Taken) => wasRolledBack(redis, taken),
     stopping: stopping.signal,
   };
@@ -138,7 +140,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     tags: entered,
     consumer,
     concurrency: options.concurrency,
-    allowance: (free, askedSince) => Math.min(circuit.allowance(free, askedSince), storeAllows(askedSince)),
+    allowance: (free, askedSince) => Math.min(relay.allowance(free, askedSince), storeAllows(askedSince)),
     createDealer: () => createDealer(options.priorityOrder),
     begin,
     log,
@@ -186,7 +188,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       // With nothing in flight, and no Redis to take anything from, there is nothing to wait for.
       const isIdle = taker.inFlight.size === 0 && redis.status !== "ready";
       const idle = isIdle ? Promise.resolve() : quiet.then(() => taker.idle());
-      circuit.stop();
+      relay.stop();
       await Promise.race([idle, Bun.sleep(deadlineMs)]);
       stopping.abort();
       mailer.abort();

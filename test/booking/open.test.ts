@@ -7,7 +7,7 @@ describe("the booking store of the configuration", () => {
   test.each([
     ["sql", { kind: "sql", url: "sqlite:/nowhere/shop.db", query: "SELECT ?", timeoutMs: 100 }],
     ["http", { kind: "http", urlTemplate: "http://127.0.0.1:1/{bookingId}", key: "k", timeoutMs: 100 }],
-  ] as const)("%s opens nothing at start, and is behind its circuit", async (_, settings) => {
+  ] as const)("%s opens nothing at start, and is guarded by a breaker", async (_, settings) => {
     const said: string[] = [];
     const store = openBookingStore(settings, { ...quiet, onDown: (reason) => said.push(reason) });
     for (const id of ["BK-1", "BK-2", "BK-3"]) expect((await store.statusOf(id)).kind).toBe("unavailable");

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { withCircuit } from "../../src/booking/circuit.ts";
+import { guarded } from "../../src/booking/guarded.ts";
 import type { BookingStatus, BookingStore } from "../../src/booking/store.ts";
 
 const DOWN: BookingStatus = { kind: "unavailable", reason: "db: refused" };
@@ -28,7 +28,7 @@ beforeEach(() => {
       return Promise.resolve();
     },
   };
-  store = withCircuit(inner, {
+  store = guarded(inner, {
     now: () => now,
     onDown: (reason) => said.push(`down: ${reason}`),
     onUp: (awayMs) => said.push(`up after ${awayMs}`),
@@ -41,7 +41,7 @@ async function askAll(...ids: string[]): Promise<BookingStatus[]> {
   return statuses;
 }
 
-describe("a closed circuit", () => {
+describe("a store that answers", () => {
   test.each([{ kind: "paid" }, { kind: "pending" }, { kind: "cancelled" }, { kind: "not_found" }] as const)(
     "passes %p on, and says nothing",
     async (status) => {
@@ -68,7 +68,7 @@ describe("a closed circuit", () => {
   });
 });
 
-describe("an open circuit", () => {
+describe("a store that is away", () => {
   test("answers without asking, after three bookings that the store could not tell", async () => {
     expect(await askAll("a", "b", "c", "d", "a")).toEqual([DOWN, DOWN, DOWN, WAITING, WAITING]);
     expect({ asked, said }).toEqual({ asked: ["a", "b", "c"], said: ["down: db: refused"] });

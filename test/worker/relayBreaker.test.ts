@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
-import { type Circuit, createCircuit, probeDelayMs } from "../../src/worker/circuit.ts";
+import { createRelayBreaker, probeDelayMs, type RelayBreaker } from "../../src/worker/relayBreaker.ts";
 import { keepLines, type Lines } from "../support/log.ts";
 
 let kept: Lines;
-let circuit: Circuit;
+let breaker: RelayBreaker;
 /** What the relay says to a probe; undefined: it is well. */
 let wrong: string | undefined;
 /** ms after the start of the test, to ten: a timer of 0 ms is one of 1 ms. */
@@ -17,7 +17,7 @@ beforeEach(() => {
   probedAt = [];
   readied = 0;
   const startedAt = performance.now();
-  circuit = createCircuit(
+  breaker = createRelayBreaker(
     async () => {
       probedAt.push(Math.round((performance.now() - startedAt) / 10) * 10);
       return wrong;
@@ -29,7 +29,7 @@ beforeEach(() => {
   );
 });
 afterEach(() => {
-  circuit.stop();
+  breaker.stop();
   expect(jest.getTimerCount()).toBe(0);
   jest.useRealTimers();
 });
@@ -45,36 +45,36 @@ function said(msg: string): Record<string, unknown>[] {
   return kept.lines.filter((line) => line["msg"] === msg);
 }
 
-describe("a closed circuit", () => {
+describe("a closed breaker", () => {
   test("lets everything through", () => {
-    expect(circuit.allowance(10, () => 0)).toBe(10);
-    expect(circuit.allowance(3, () => 7)).toBe(3);
-    expect(circuit.allowance(0, () => 10)).toBe(0);
+    expect(breaker.allowance(10, () => 0)).toBe(10);
+    expect(breaker.allowance(3, () => 7)).toBe(3);
+    expect(breaker.allowance(0, () => 10)).toBe(0);
   });
 
   test("says nothing and probes nothing while the relay answers", async () => {
-    for (let i = 0; i < 10; i++) circuit.answered("msg_1");
+    for (let i = 0; i < 10; i++) breaker.answered();
     await pass(60_000);
     expect({ lines: kept.lines, probedAt, readied }).toEqual({ lines: [], probedAt: [], readied: 0 });
   });
 });
 
-describe("an open circuit", () => {
+describe("an open breaker", () => {
   test("lets nothing through from the first fault on", () => {
-    circuit.fault("connection refused");
-    expect(circuit.allowance(10, () => 0)).toBe(0);
-    expect(circuit.allowance(10, () => 5)).toBe(0);
+    breaker.fault("connection refused");
+    expect(breaker.allowance(10, () => 0)).toBe(0);
+    expect(breaker.allowance(10, () => 5)).toBe(0);
   });
 
   test("probes at once: often only an idle connection had been closed", async () => {
-    circuit.fault("421 idle");
+    breaker.fault("421 idle");
     await pass(0);
     expect(probedAt).toEqual([0]);
   });
 
   test("probes after 0, 0.5, 1, 2, 4 … 30 s, and goes on for as long as it takes", async () => {
     wrong = "connection refused";
-    circuit.fault("connection refused");
+    breaker.fault("connection refused");
     await pass(130_000);
     const delays = probedAt.map((time, i) => time - (probedAt[i - 1] ?? 0));
     expect(delays.slice(0, 10)).toEqual([0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
@@ -82,7 +82,7 @@ describe("an open circuit", () => {
 
   test("is one, however many attempts fail on the same fault", async () => {
     wrong = "connection refused";
-    for (let i = 0; i < 10; i++) circuit.fault("connection refused");
+    for (let i = 0; i < 10; i++) breaker.fault("connection refused");
     await pass(0);
     expect(probedAt).toEqual([0]);
     expect(said("relay is away, the queue waits")).toEqual([expect.objectContaining({ reason: "connection refused" })]);
@@ -90,17 +90,17 @@ describe("an open circuit", () => {
 
   test("stays open when an attempt from before the fault gets its answer after it", async () => {
     wrong = "connection refused";
-    circuit.fault("connection refused");
-    circuit.answered("msg_1");
-    expect(circuit.allowance(10, () => 0)).toBe(0);
+    breaker.fault("connection refused");
+    breaker.answered();
+    expect(breaker.allowance(10, () => 0)).toBe(0);
     await pass(0);
     expect(said("relay is back")).toEqual([]);
   });
 
   test("goes on probing when a probe breaks instead of saying what is wrong", async () => {
-    circuit.stop();
+    breaker.stop();
     let probes = 0;
-    circuit = createCircuit(
+    breaker = createRelayBreaker(
       async () => {
         probes += 1;
         if (probes === 1) throw new Error("no such host");
@@ -109,62 +109,62 @@ describe("an open circuit", () => {
       () => {},
       kept.log,
     );
-    circuit.fault("connection refused");
+    breaker.fault("connection refused");
     await pass(2_000);
     expect(probes).toBe(2);
-    expect(circuit.allowance(10, () => 0)).toBe(1);
+    expect(breaker.allowance(10, () => 0)).toBe(1);
   });
 
   test("asks nothing more once it is stopped", async () => {
     wrong = "connection refused";
-    circuit.fault("connection refused");
+    breaker.fault("connection refused");
     await pass(0);
-    circuit.stop();
+    breaker.stop();
     await pass(60_000);
     expect(probedAt).toEqual([0]);
   });
 
   test("that is stopped during a probe neither opens the queue nor probes again", async () => {
     let answer = (_: string | undefined) => {};
-    circuit.stop();
-    circuit = createCircuit(
+    breaker.stop();
+    breaker = createRelayBreaker(
       () => new Promise((resolve) => (answer = resolve)),
       () => {
         readied += 1;
       },
       kept.log,
     );
-    circuit.fault("away");
+    breaker.fault("away");
     await pass(0);
-    circuit.stop();
+    breaker.stop();
     answer(undefined);
     await pass(1_000);
     expect(readied).toBe(0);
   });
 });
 
-describe("a half-open circuit", () => {
+describe("a half-open breaker", () => {
   beforeEach(async () => {
-    circuit.fault("connection refused");
+    breaker.fault("connection refused");
     await pass(0);
   });
 
   test("says that messages may be taken, and lets one through at a time", () => {
     expect(readied).toBe(1);
-    expect(circuit.allowance(10, () => 0)).toBe(1);
-    expect(circuit.allowance(9, () => 1)).toBe(0);
-    expect(circuit.allowance(0, () => 0)).toBe(0);
+    expect(breaker.allowance(10, () => 0)).toBe(1);
+    expect(breaker.allowance(9, () => 1)).toBe(0);
+    expect(breaker.allowance(0, () => 0)).toBe(0);
   });
 
   test("does not wait for those that were asked for before, nor long for the one that it let through", async () => {
     const askedSinceOf = (askedAt: number) => (at: number) => (askedAt < at ? 0 : 1);
     const now = performance.now();
-    expect(circuit.allowance(10, askedSinceOf(now - 1_000))).toBe(1);
-    expect(circuit.allowance(9, askedSinceOf(now))).toBe(0);
+    expect(breaker.allowance(10, askedSinceOf(now - 1_000))).toBe(1);
+    expect(breaker.allowance(9, askedSinceOf(now))).toBe(0);
     await pass(9_000);
-    expect(circuit.allowance(9, askedSinceOf(now))).toBe(0);
+    expect(breaker.allowance(9, askedSinceOf(now))).toBe(0);
     await pass(2_000);
-    expect(circuit.allowance(9, askedSinceOf(now))).toBe(1);
+    expect(breaker.allowance(9, askedSinceOf(now))).toBe(1);
   });
 
   test("does not say yet that the relay is back: a probe hands nothing over", () => {
@@ -172,20 +172,20 @@ describe("a half-open circuit", () => {
   });
 
   test("closes when the relay has answered for a message, and says for how long it was away", () => {
-    circuit.answered("msg_1");
-    expect(circuit.allowance(10, () => 0)).toBe(10);
+    breaker.answered();
+    expect(breaker.allowance(10, () => 0)).toBe(10);
     expect(readied).toBe(2);
     expect(said("relay is back")).toEqual([expect.objectContaining({ awayMs: expect.any(Number) })]);
-    circuit.answered("msg_1");
+    breaker.answered();
     expect(said("relay is back").length).toBe(1);
   });
 
   test("opens again on another fault, waits longer each time, and says nothing twice", async () => {
     for (let i = 0; i < 3; i++) {
-      circuit.fault("421 too busy");
-      expect(circuit.allowance(10, () => 0)).toBe(0);
+      breaker.fault("421 too busy");
+      expect(breaker.allowance(10, () => 0)).toBe(0);
       await pass(5_000);
-      expect(circuit.allowance(10, () => 0)).toBe(1);
+      expect(breaker.allowance(10, () => 0)).toBe(1);
     }
     const delays = probedAt.map((time, i) => time - 5_000 * Math.max(0, i - 1));
     expect(delays).toEqual([0, 500, 1_000, 2_000]);
@@ -193,34 +193,11 @@ describe("a half-open circuit", () => {
   });
 
   test("begins anew with a probe at once when the next fault comes after it was closed", async () => {
-    circuit.answered("msg_1");
-    circuit.fault("connection refused");
+    breaker.answered();
+    breaker.fault("connection refused");
     await pass(0);
     expect(probedAt).toEqual([0, 0]);
     expect(said("relay is away, the queue waits").length).toBe(2);
-  });
-});
-
-describe("a message that the relay fails in the middle of", () => {
-  const blamed = (times: number, messageId = "msg_1") => Array.from({ length: times }, () => circuit.blames(messageId));
-
-  test("is to blame from the fourth time in a row on", () => {
-    expect(blamed(5)).toEqual([false, false, false, true, true]);
-    expect(circuit.blames("msg_2")).toBe(false);
-  });
-
-  test.each(["answered", "clears"] as const)("begins anew after another outcome (%s)", (outcome) => {
-    blamed(3);
-    circuit[outcome]("msg_1");
-    expect(blamed(4)).toEqual([false, false, false, true]);
-  });
-
-  test("is forgotten when ten thousand others came after it, and not before", () => {
-    blamed(3);
-    blamed(3, "msg_late");
-    for (let i = 0; i < 9_999; i++) circuit.blames(`msg_other_${i}`);
-    expect(circuit.blames("msg_late")).toBe(true);
-    expect(circuit.blames("msg_1")).toBe(false);
   });
 });
 
