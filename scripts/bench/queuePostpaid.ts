@@ -61,7 +61,7 @@ answerJobs({
       mailer: {
         async send() {
           if (++sent === count) allSent.resolve();
-          return { kind: "sent", reply: "250 2.0.0 queued" };
+          return { kind: "sent" as const, reply: "250 2.0.0 queued" };
         },
         probe: async () => undefined,
         close: async () => {},

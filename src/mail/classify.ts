@@ -47,11 +47,7 @@ const CLOSING = 421;
 const MAX_LENGTH = 500;
 
 /** @param label the relay as people know it, "mail.example.com:587" */
-export function classify(
-  error: SmtpError,
-  phase: Phase,
-  label: string,
-): Exclude<Delivery, { kind: "sent" | "withheld" }> {
+export function classify(error: SmtpError, phase: Phase, label: string): Exclude<Delivery, { kind: "sent" }> {
   const reason = reasonOf(error, phase, label);
   const kind = kindOf(error, phase);
   if (kind === "relay_fault")

@@ -21,16 +21,22 @@ export type Delivery =
    * The relay's fault, not the message's: nothing was handed over and no attempt is spent. `suspect`: it may be the
    * message's after all, the relay failed in the middle of it.
    */
-  | { kind: "relay_fault"; reason: string; suspect?: true }
-  /** It was not wanted any more when its turn came. Nothing was said to the relay. */
-  | { kind: "withheld" };
+  | { kind: "relay_fault"; reason: string; suspect?: true };
+
+/** There was an objection when its turn came. Nothing was said to the relay. */
+export interface Withheld<Objection> {
+  kind: "withheld";
+  because: Objection;
+}
 
 export interface Mailer {
-  /**
-   * Never throws.
-   * @param isWanted asked when the mail had to wait for a connection
-   */
-  send(mail: Mail, isWanted?: () => Promise<boolean>): Promise<Delivery>;
+  /** Never throws. */
+  send(mail: Mail): Promise<Delivery>;
+  /** @param objectionOf asked when the mail had to wait for a connection */
+  send<Objection>(
+    mail: Mail,
+    objectionOf: () => Promise<Objection | undefined>,
+  ): Promise<Delivery | Withheld<Objection>>;
   /** Asks an idle connection, or greets on a new one; undefined when the relay is fine, else what is wrong with it. */
   probe(): Promise<string | undefined>;
   /** Waits for what is in flight. */

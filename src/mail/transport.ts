@@ -10,7 +10,7 @@
  */
 import { classify, oneLine, reasonOf, type SmtpError } from "./classify.ts";
 import { compose } from "./compose.ts";
-import type { Delivery, Mail, Mailer } from "./mailer.ts";
+import type { Delivery, Mail, Mailer, Withheld } from "./mailer.ts";
 import { type Loan, Pool } from "./pool.ts";
 import { parseSender } from "./sender.ts";
 import { type Attempt, OUT_OF_STEP, openSession, type Timeouts } from "./session.ts";
@@ -51,7 +51,15 @@ export function createMailer({
     retryMs,
   });
 
-  async function send(mail: Mail, isWanted?: () => Promise<boolean>): Promise<Delivery> {
+  async function send(mail: Mail): Promise<Delivery>;
+  async function send<Objection>(
+    mail: Mail,
+    objectionOf: () => Promise<Objection | undefined>,
+  ): Promise<Delivery | Withheld<Objection>>;
+  async function send<Objection>(
+    mail: Mail,
+    objectionOf?: () => Promise<Objection | undefined>,
+  ): Promise<Delivery | Withheld<Objection>> {
     let raw: Buffer;
     try {
       raw = compose(mail, sender, new Date());
@@ -65,9 +73,10 @@ export function createMailer({
       const askedAt = performance.now();
       loan = await pool.take();
       if (loan === undefined) return STOPPED;
-      if (performance.now() - askedAt > SHORT_WAIT_MS && (await isWanted?.()) === false) {
+      const because = performance.now() - askedAt > SHORT_WAIT_MS ? await objectionOf?.() : undefined;
+      if (because !== undefined) {
         void pool.giveBack(loan.session, true);
-        return { kind: "withheld" };
+        return { kind: "withheld", because };
       }
       attempt = await loan.session.deliver(sender.address, mail.to.address, raw);
       while (!loan.fresh && wasUnfit(attempt)) {

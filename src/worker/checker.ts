@@ -8,7 +8,7 @@ import type { RollbackReader } from "../journal/reader.ts";
 import { firstMessageId } from "../stream/messageId.ts";
 import { eventOf } from "../stream/record.ts";
 import { check, commit, leaveUndecided, rollback, type Undecided } from "../stream/transaction.ts";
-import type { BookingPolicy } from "./attempt.ts";
+import type { BookingPolicy } from "./gates.ts";
 import { type Loop, startLoop } from "./loop.ts";
 
 const LIMIT = 50;

@@ -1,6 +1,6 @@
 /* A real Redis for a test file, and for each of its tests a pipeline on it, and relays. */
 import { afterAll, afterEach, beforeAll, beforeEach } from "bun:test";
-import type { Mailer } from "../../src/mail/mailer.ts";
+import type { Delivery, Mail, Mailer } from "../../src/mail/mailer.ts";
 import { type Pipeline, startPipeline } from "../support/pipeline.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
@@ -14,7 +14,7 @@ export interface OnPipeline {
 }
 
 /** A mailer without a relay. */
-export function mailerThat(send: Mailer["send"]): Mailer {
+export function mailerThat(send: (mail: Mail) => Promise<Delivery>): Mailer {
   return { send, probe: async () => undefined, close: async () => {}, abort() {} };
 }
 
