@@ -2,6 +2,7 @@
 import type { Hono } from "hono";
 import { html } from "hono/html";
 import { STATES } from "../domain/lifecycle.ts";
+import { RedisAway } from "../stream/fault.ts";
 import type { DeadGroup, DeadLetters, QueueDepth, Queues } from "../stream/store.ts";
 
 type Counts = Awaited<ReturnType<Queues["counts"]>>;
@@ -37,7 +38,7 @@ async function read({ queues, dead }: HomeDeps): Promise<Standing | undefined> {
     const [items, counts, groups] = await Promise.all([queues.depths(), queues.counts(), dead.groups()]);
     return { items, counts, groups };
   } catch (error) {
-    if (error instanceof Error && error.name === "RedisAway") return undefined;
+    if (error instanceof RedisAway) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,7 @@
 /* Every refusal is a problem document (RFC 9457) of one of these kinds; `type` is stable, the prose is not. */
 import type { Logger } from "pino";
+import { RedisAway } from "../stream/fault.ts";
+import { BadCursor } from "../stream/store.ts";
 import { PRIVATE } from "./answer.ts";
 
 const KINDS = {
@@ -63,9 +65,8 @@ export function refuse(document: Problem, headers: Record<string, string> = {}):
  * else is a bug by definition, and logged as one.
  */
 export function problemOf(error: unknown, route: string, log: Logger): Problem {
-  const name = error instanceof Error ? error.name : "";
-  if (name === "RedisAway") return problem("unavailable", "Redis cannot be reached.");
-  if (name === "BadCursor") {
+  if (error instanceof RedisAway) return problem("unavailable", "Redis cannot be reached.");
+  if (error instanceof BadCursor) {
     const detail = "was not made by this service";
     return problem("invalid-request", "The cursor is not valid.", [{ parameter: "cursor", detail }]);
   }

@@ -8,7 +8,15 @@ import type { Committed, Posted, RolledBack } from "../../src/domain/ingress.ts"
 import { type Message, STATES, type State } from "../../src/domain/lifecycle.ts";
 import { type AppDeps, createApp } from "../../src/http/app.ts";
 import { createRefusals } from "../../src/http/refusals.ts";
-import type { DeadQuery, Edit, MessageQuery, QueueDepth, Transition } from "../../src/stream/store.ts";
+import { RedisAway } from "../../src/stream/fault.ts";
+import {
+  BadCursor,
+  type DeadQuery,
+  type Edit,
+  type MessageQuery,
+  type QueueDepth,
+  type Transition,
+} from "../../src/stream/store.ts";
 
 export const INGEST_KEY = "ingest-key-one";
 export const SECOND_KEY = "ingest-key-two";
@@ -59,9 +67,9 @@ export function deadMessage(id: string, fingerprint = "f00d"): Message {
   return message({ id, state: "dead", death: { reason, fingerprint, deadAt: NOW + 50_000 } });
 }
 
-/** Named as the store names it: Redis cannot do it now. */
+/** Redis cannot do it now. */
 export function redisAway(): Error {
-  return Object.assign(new Error("connect ECONNREFUSED"), { name: "RedisAway" });
+  return new RedisAway("connect ECONNREFUSED");
 }
 
 export interface Harness {
@@ -116,7 +124,7 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
       byEvent: async (eventId) => self.messages.find((found) => found.eventId === eventId),
       async list(query) {
         self.asked.push(query);
-        if (query.cursor === "forged") throw Object.assign(new Error("forged"), { name: "BadCursor" });
+        if (query.cursor === "forged") throw new BadCursor("forged");
         return page(self.messages, query);
       },
     },

@@ -8,7 +8,7 @@ import { release, sent } from "../../src/stream/settle.ts";
 import { readHoldings, type Taken, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
-import { DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const QUEUE = key.queue(TAG, 0);
@@ -66,6 +66,18 @@ describe("reclaiming", () => {
       ["resend", false, messageId],
     ]);
     expect(await reclaim(on.redis, TAG, { of: "a" }, 0, RESEND)).toEqual([]);
+  });
+
+  test("of an entry whose message was not taken, as another program's read leaves it, queues it again", async () => {
+    await sent(on.redis, TAG, "a", DAY_MS, [{ ...(await postAndTake(on, "evt_0", "a")), reply: "250 ok" }]);
+    const posted = accepted(await on.ingress().post(eventWith("evt_1")));
+    await on.server.raw.call("XREADGROUP", "GROUP", GROUP, "stranger", "STREAMS", QUEUE, ">");
+    expect(await takeAll(on.redis, "a")).toEqual([]);
+    expect(await reclaim(on.redis, TAG, { except: "a" }, 0, RESEND)).toEqual([]);
+    expect((await streams(on)).pending).toBe(0);
+    const taken = await takeAll(on.redis, "a");
+    expect(taken.map(({ messageId, attempt }) => [messageId, attempt])).toEqual([[posted.messageId, 1]]);
+    expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...(taken[0] as Taken), reply: "250 ok" }])).toEqual([true]);
   });
 
   test("from another waits for the lease to run out", async () => {

@@ -6,7 +6,7 @@ import { key, tagOf } from "../../src/stream/keys.ts";
 import { heartbeat, reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
-import { bury, defer, lose, release, sent } from "../../src/stream/settle.ts";
+import { bury, defer, haveEndedIn, lose, release, sent } from "../../src/stream/settle.ts";
 import { type Claim, promote } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
@@ -241,6 +241,14 @@ describe("released", () => {
     await settle("release", "a", first);
     expect((await takeAll(on.redis, "a")).map(({ json }) => JSON.parse(json).id)).toEqual(["evt_2", "evt_1"]);
   });
+});
+
+test("an attempt has ended as its claim says only where the message has had no other one since", async () => {
+  const first = await postAndTake(on, "evt_1", "a");
+  await sent(on.redis, TAG, "a", DAY_MS, [{ ...first, reply: "250 ok" }]);
+  const later = { ...first, attempt: 2 };
+  expect(await haveEndedIn(on.redis, TAG, "sent", [first, later])).toEqual([true, false]);
+  expect(await haveEndedIn(on.redis, TAG, "dead", [first])).toEqual([false]);
 });
 
 describe("a timeline", () => {
