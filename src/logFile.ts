@@ -16,18 +16,17 @@ const RETRY_MS = 50;
 /** A write that takes longer is one to a pipe that nobody reads. */
 const STUCK_MS = 1_000;
 
-export interface LogFile extends DestinationStream {
-  /** Resolves when all is written, or after `deadlineMs`. */
-  drain(deadlineMs: number): Promise<void>;
-  /** Before the process ends, or the last lines are lost. Neither throws nor waits for long. */
-  flushSync(): void;
-}
-
 interface Chunk {
   buffer: Buffer;
   /** Of it that are written on. */
   bytes: number;
   lines: number;
+}
+
+/** A chunk, and what of it is to be written. */
+interface Piece {
+  chunk: Chunk;
+  data: Buffer;
 }
 
 const NEWLINE = Buffer.from("\n");
@@ -52,150 +51,162 @@ function openNonBlocking(fd: number): number | undefined {
  * dropped and counted, and the first write that succeeds again is followed by a line that says how many are lost.
  * When the reader is gone (EPIPE), nothing is written any more.
  */
-export function openDestination(dest: number | string): LogFile {
-  const fd = typeof dest === "number" ? dest : openSync(dest, "a");
-  const nonBlocking = openNonBlocking(fd);
-  const maxWriteBytes = fstatSync(fd).isFile() ? MAX_FILE_WRITE_BYTES : MAX_WRITE_BYTES;
-  const waiting: Chunk[] = [];
+export class LogFile implements DestinationStream {
+  readonly #fd: number;
+  readonly #nonBlocking: number | undefined;
+  readonly #maxWriteBytes: number;
+  /** Written by write and #next. */
+  readonly #waiting: Chunk[] = [];
+  #waitingBytes = 0;
   /** Of a chunk that has been written. */
-  let spare: Buffer | undefined;
-  const whenIdle: (() => void)[] = [];
-  let waitingBytes = 0;
-  let writingSince: number | undefined;
-  /** What is to be written before anything else: a chunk that was taken in part, or not at that moment. */
-  let rest: { chunk: Chunk; data: Buffer } | undefined;
-  let scheduled = false;
-  let torn = false;
-  let lost = 0;
-  let closed = false;
+  #spare: Buffer | undefined;
+  /** What goes before anything else: a chunk that was written in part, or not at that moment. Written by #wrote. */
+  #rest: Piece | undefined;
+  /** performance.now() of a write that a thread does; written by #writeInBackground. */
+  #writingSince: number | undefined;
+  #scheduled = false;
+  /** The last line was cut short. */
+  #torn = false;
+  #lost = 0;
+  #closed = false;
+  readonly #whenIdle: (() => void)[] = [];
+
+  constructor(dest: number | string) {
+    this.#fd = typeof dest === "number" ? dest : openSync(dest, "a");
+    this.#nonBlocking = openNonBlocking(this.#fd);
+    this.#maxWriteBytes = fstatSync(this.#fd).isFile() ? MAX_FILE_WRITE_BYTES : MAX_WRITE_BYTES;
+  }
+
+  write(line: string): void {
+    if (this.#closed) return;
+    const bytes = Buffer.byteLength(line);
+    if (this.#waitingBytes + bytes > MAX_WAITING_BYTES) this.#lost += 1;
+    else {
+      const chunk = this.#chunkFor(bytes);
+      chunk.bytes += chunk.buffer.write(line, chunk.bytes);
+      chunk.lines += 1;
+      this.#waitingBytes += bytes;
+    }
+    this.#schedule();
+  }
+
+  /** Resolves when all is written, or after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void> {
+    const isIdle = this.#waiting.length === 0 && this.#rest === undefined && this.#writingSince === undefined;
+    if (this.#closed || isIdle) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#whenIdle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+      this.#schedule();
+    });
+  }
+
+  /** Before the process ends, or the last lines are lost. Neither throws nor waits for long. */
+  flushSync(): void {
+    const startedAt = performance.now();
+    // It would wait behind the one that is stuck.
+    if (this.#writingSince !== undefined && startedAt - this.#writingSince > STUCK_MS) return;
+    for (let piece = this.#next(); piece !== undefined; piece = this.#next()) {
+      if (this.#writeNow(this.#nonBlocking ?? this.#fd, piece)) continue;
+      if (performance.now() - startedAt > STUCK_MS) return;
+      Bun.sleepSync(RETRY_MS);
+    }
+  }
+
+  #schedule(delayMs?: number): void {
+    if (this.#scheduled || this.#writingSince !== undefined) return;
+    this.#scheduled = true;
+    if (delayMs === undefined) setImmediate(() => this.#pump());
+    else setTimeout(() => this.#pump(), delayMs);
+  }
+
+  #pump(): void {
+    this.#scheduled = false;
+    if (this.#writingSince !== undefined) return;
+    for (let piece = this.#next(); piece !== undefined; piece = this.#next()) {
+      if (this.#nonBlocking !== undefined && this.#writeNow(this.#nonBlocking, piece)) continue;
+      this.#rest = undefined; // a thread waits for room in its place
+      this.#writeInBackground(piece);
+      return;
+    }
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
 
   /** The last one that waits, where it has room for so many bytes, else a new one. */
-  function chunkFor(bytes: number): Chunk {
-    const last = waiting.at(-1);
+  #chunkFor(bytes: number): Chunk {
+    const last = this.#waiting.at(-1);
     if (last !== undefined && last.bytes + bytes <= last.buffer.length) return last;
-    let buffer = bytes > maxWriteBytes ? undefined : spare;
-    if (buffer !== undefined) spare = undefined;
-    buffer ??= Buffer.allocUnsafeSlow(Math.max(bytes, maxWriteBytes));
+    let buffer = bytes > this.#maxWriteBytes ? undefined : this.#spare;
+    if (buffer !== undefined) this.#spare = undefined;
+    buffer ??= Buffer.allocUnsafeSlow(Math.max(bytes, this.#maxWriteBytes));
     const chunk = { buffer, bytes: 0, lines: 0 };
-    waiting.push(chunk);
+    this.#waiting.push(chunk);
     return chunk;
   }
 
-  function next(): { chunk: Chunk; data: Buffer } | undefined {
-    if (closed) return undefined;
-    if (rest !== undefined) {
-      const again = rest;
-      rest = undefined;
+  #next(): Piece | undefined {
+    if (this.#closed) return undefined;
+    if (this.#rest !== undefined) {
+      const again = this.#rest;
+      this.#rest = undefined;
       return again;
     }
-    const chunk = waiting.shift();
+    const chunk = this.#waiting.shift();
     if (chunk === undefined) return undefined;
-    waitingBytes -= chunk.bytes;
+    this.#waitingBytes -= chunk.bytes;
     // The line that a failure cut short is ended, so that the next one can be read.
     const data = chunk.buffer.subarray(0, chunk.bytes);
-    return { chunk, data: torn ? Buffer.concat([NEWLINE, data]) : data };
+    return { chunk, data: this.#torn ? Buffer.concat([NEWLINE, data]) : data };
   }
 
-  /** False: not now, try again later. */
-  function settle(chunk: Chunk, data: Buffer, error: NodeJS.ErrnoException | null, written: number): boolean {
+  /** False: it has to wait for room. */
+  #writeNow(to: number, piece: Piece): boolean {
+    try {
+      return this.#wrote(piece, null, writeSync(to, piece.data));
+    } catch (error) {
+      return this.#wrote(piece, error as NodeJS.ErrnoException, 0);
+    }
+  }
+
+  #writeInBackground(piece: Piece): void {
+    this.#writingSince = performance.now();
+    write(this.#fd, piece.data, 0, piece.data.length, null, (error, written) => {
+      this.#writingSince = undefined;
+      if (this.#wrote(piece, error, written)) this.#pump();
+      else this.#schedule(RETRY_MS);
+    });
+  }
+
+  /** What a write came to. False: not now, try again later. */
+  #wrote({ chunk, data }: Piece, error: NodeJS.ErrnoException | null, written: number): boolean {
     if (error?.code === "EAGAIN" || error?.code === "EBUSY") {
-      rest = { chunk, data };
+      this.#rest = { chunk, data };
       return false;
     }
     if (error) {
-      lost += chunk.lines;
-      closed ||= error.code === "EPIPE";
-      if (closed) waiting.length = 0;
+      this.#lost += chunk.lines;
+      this.#closed ||= error.code === "EPIPE";
+      if (this.#closed) this.#waiting.length = 0;
       return true;
     }
-    torn = written < data.length;
-    if (torn) {
-      rest = { chunk, data: data.subarray(written) };
-      return true;
-    }
-    if (chunk.buffer.length === maxWriteBytes) spare = chunk.buffer;
-    if (lost > 0) {
-      const text = `${JSON.stringify({ level: 50, time: Date.now(), lost, msg: "log lines were lost" })}\n`;
-      // Lost as well, it would be counted among them.
-      const buffer = Buffer.from(text);
-      waiting.unshift({ buffer, bytes: buffer.length, lines: lost });
-      waitingBytes += buffer.length;
-      lost = 0;
+    this.#torn = written < data.length;
+    if (this.#torn) this.#rest = { chunk, data: data.subarray(written) };
+    else {
+      if (chunk.buffer.length === this.#maxWriteBytes) this.#spare = chunk.buffer;
+      if (this.#lost > 0) this.#tellOfLost();
     }
     return true;
   }
 
-  /** False: it has to wait for room. */
-  function writeNow(to: number, chunk: Chunk, data: Buffer): boolean {
-    try {
-      return settle(chunk, data, null, writeSync(to, data));
-    } catch (error) {
-      return settle(chunk, data, error as NodeJS.ErrnoException, 0);
-    }
+  #tellOfLost(): void {
+    const text = `${JSON.stringify({ level: 50, time: Date.now(), lost: this.#lost, msg: "log lines were lost" })}\n`;
+    const buffer = Buffer.from(text);
+    // Lost as well, it is counted with those that it tells of.
+    this.#waiting.unshift({ buffer, bytes: buffer.length, lines: this.#lost });
+    this.#waitingBytes += buffer.length;
+    this.#lost = 0;
   }
-
-  function pump(): void {
-    scheduled = false;
-    if (writingSince !== undefined) return;
-    for (let one = next(); one !== undefined; one = next()) {
-      if (nonBlocking !== undefined && writeNow(nonBlocking, one.chunk, one.data)) continue;
-      rest = undefined; // a thread waits for room in its place
-      writeInBackground(one.chunk, one.data);
-      return;
-    }
-    for (const resolve of whenIdle.splice(0)) resolve();
-  }
-
-  function writeInBackground(chunk: Chunk, data: Buffer): void {
-    writingSince = performance.now();
-    write(fd, data, 0, data.length, null, (error, written) => {
-      writingSince = undefined;
-      if (settle(chunk, data, error, written)) pump();
-      else schedule(RETRY_MS);
-    });
-  }
-
-  function schedule(delayMs?: number): void {
-    if (scheduled || writingSince !== undefined) return;
-    scheduled = true;
-    if (delayMs === undefined) setImmediate(pump);
-    else setTimeout(pump, delayMs);
-  }
-
-  return {
-    write(line) {
-      if (closed) return;
-      const bytes = Buffer.byteLength(line);
-      if (waitingBytes + bytes > MAX_WAITING_BYTES) lost += 1;
-      else {
-        const chunk = chunkFor(bytes);
-        chunk.bytes += chunk.buffer.write(line, chunk.bytes);
-        chunk.lines += 1;
-        waitingBytes += bytes;
-      }
-      schedule();
-    },
-    drain(deadlineMs) {
-      if (closed || (waiting.length === 0 && rest === undefined && writingSince === undefined))
-        return Promise.resolve();
-      return new Promise((resolve) => {
-        const timer = setTimeout(resolve, deadlineMs);
-        whenIdle.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-        schedule();
-      });
-    },
-    flushSync() {
-      const startedAt = performance.now();
-      // It would wait behind the one that is stuck.
-      if (writingSince !== undefined && startedAt - writingSince > STUCK_MS) return;
-      for (let one = next(); one !== undefined; one = next()) {
-        if (writeNow(nonBlocking ?? fd, one.chunk, one.data)) continue;
-        if (performance.now() - startedAt > STUCK_MS) return;
-        Bun.sleepSync(RETRY_MS);
-      }
-    },
-  };
 }

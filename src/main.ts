@@ -6,7 +6,7 @@ import { Command, CommanderError } from "commander";
 import { version } from "../package.json" with { type: "json" };
 import { type Config, ConfigError, describeSettings, loadConfig } from "./config.ts";
 import { createLog } from "./log.ts";
-import { openDestination } from "./logFile.ts";
+import { LogFile } from "./logFile.ts";
 import { startService } from "./startService.ts";
 import { startWorkerRole } from "./startWorker.ts";
 
@@ -23,7 +23,7 @@ const IMPATIENT_MS = 1_000;
 // What is written holds customers' data, and is for this user alone.
 process.umask(0o077);
 
-const destination = openDestination(1);
+const destination = new LogFile(1);
 
 /** stdout is written in the background: nothing may be lost at the end. */
 function exit(status: number): never {

@@ -12,7 +12,7 @@ import { createApp } from "./http/app.ts";
 import { createHostCheck, type Fetch, forHosts } from "./http/hosts.ts";
 import { createRefusals } from "./http/refusals.ts";
 import { createFallback } from "./journal/fallback.ts";
-import { openJournal } from "./journal/journal.ts";
+import { Journal } from "./journal/journal.ts";
 import { checkPort } from "./mail/catcher.ts";
 import { createMetrics } from "./metrics.ts";
 import type { RedisAddress } from "./stream/connect.ts";
@@ -77,7 +77,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     durability: () => durability,
     log,
   });
-  const journal = openJournal(config.DATA_DIR, config.JOURNAL_MAX_BYTES, log);
+  const journal = new Journal(config.DATA_DIR, config.JOURNAL_MAX_BYTES, log);
   const ingress = createFallback({
     inner: stream,
     journal,

@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmdirSync, rmSync, stat
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLog } from "../src/log.ts";
-import { openDestination } from "../src/logFile.ts";
+import { LogFile } from "../src/logFile.ts";
 import { cleanUpAfterEach } from "./support/cleanups.ts";
 
 const FULL = "/dev/full";
@@ -35,7 +35,7 @@ for (const cleanup of cleanups.splice(0)) cleanup();
 
 describe("on a full disk", () => {
   test("lines are dropped, also by log.fatal and at the end, and nothing throws or hangs", async () => {
-    const destination = openDestination(FULL);
+    const destination = new LogFile(FULL);
     const log = createLog({ by: "service", level: "info", plain: true, destination });
     log.info("written in the background");
     await destination.drain(5_000);
@@ -47,7 +47,7 @@ describe("on a full disk", () => {
   test.skipIf(!canMount)("lines are counted, and the log says how many are lost once there is room", async () => {
     const disk = smallDisk() as string;
     const path = join(disk, "log");
-    const destination = openDestination(path);
+    const destination = new LogFile(path);
     const log = createLog({ by: "service", level: "info", plain: true, destination });
     log.info("before");
     await destination.drain(5_000);
@@ -77,8 +77,8 @@ describe("on a full disk", () => {
 
 test("a reader that does not read costs a bounded amount of memory, and holds up neither lines nor the end", async () => {
   const program = `
-    import { openDestination } from ${JSON.stringify(join(import.meta.dir, "../src/logFile.ts"))};
-    const log = openDestination(1);
+    import { LogFile } from ${JSON.stringify(join(import.meta.dir, "../src/logFile.ts"))};
+    const log = new LogFile(1);
     for (let i = 0; i < 400_000; i++) log.write("x".repeat(99) + "\\n");
     await log.drain(1_500);
     log.flushSync();
@@ -104,8 +104,8 @@ test("a reader that does not read costs a bounded amount of memory, and holds up
 describe("lines", () => {
   const LINES = 30_000;
   const program = `
-    import { openDestination } from ${JSON.stringify(join(import.meta.dir, "../src/logFile.ts"))};
-    const log = openDestination(1);
+    import { LogFile } from ${JSON.stringify(join(import.meta.dir, "../src/logFile.ts"))};
+    const log = new LogFile(1);
     for (let i = 0; i < ${LINES}; i++) {
       log.write(process.argv[1] + " " + i + " " + "x".repeat(150) + "\\n");
       if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
 import { createFallback } from "../../src/journal/fallback.ts";
-import { openJournal } from "../../src/journal/journal.ts";
+import { Journal } from "../../src/journal/journal.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
@@ -25,7 +25,7 @@ const server = await benchRedis("always");
 const redis = connect(server.address, "ingress");
 redis.on("error", () => {}); // it is taken away on purpose
 await redis.connect();
-const journal = openJournal(directory, 4e9, log);
+const journal = new Journal(directory, 4e9, log);
 const drained = Promise.withResolvers<number>();
 const ingress = createFallback({
   inner: openIngress(redis, { delayMs: 60_000, durability: () => "fsynced", log }),

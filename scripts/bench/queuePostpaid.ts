@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Event } from "../../src/domain/event.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
 import { createLog } from "../../src/log.ts";
-import { openDestination } from "../../src/logFile.ts";
+import { LogFile } from "../../src/logFile.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { startWorker } from "../../src/worker/worker.ts";
@@ -21,7 +21,7 @@ for (const redis of [producer, consumer]) redis.on("error", (error) => console.e
 await Promise.all([producer.connect(), consumer.connect()]);
 const directory = mkdtempSync(join(tmpdir(), "pp-bench-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
-const log = createLog({ by: "worker", level: "warn", plain: false, destination: openDestination("/dev/null") });
+const log = createLog({ by: "worker", level: "warn", plain: false, destination: new LogFile("/dev/null") });
 const ingress = openIngress(producer, { log });
 const MAIL = {
   messageIdHeader: "m",

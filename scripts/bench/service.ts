@@ -3,7 +3,7 @@ import type { Ingress } from "../../src/domain/ingress.ts";
 import { createApp } from "../../src/http/app.ts";
 import { createRefusals } from "../../src/http/refusals.ts";
 import { createLog } from "../../src/log.ts";
-import { openDestination } from "../../src/logFile.ts";
+import { LogFile } from "../../src/logFile.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
@@ -19,7 +19,7 @@ const redis = connect(address, "ingress");
 redis.on("error", (error) => console.error(error.message));
 await redis.connect();
 
-const log = createLog({ by: "service", level: "info", plain: false, destination: openDestination("/dev/null") });
+const log = createLog({ by: "service", level: "info", plain: false, destination: new LogFile("/dev/null") });
 
 const instant: Ingress = {
   post: async () => ({

@@ -13,7 +13,8 @@ import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
 import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
-import type { Journal, KeptEntry } from "./journal.ts";
+import type { KeptEntry } from "./entry.ts";
+import type { Journal } from "./journal.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface DrainOptions {

@@ -12,7 +12,8 @@ import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
 import { firstState, isSameEvent, planOf } from "../domain/plan.ts";
 import { createDrain } from "./drain.ts";
-import type { Entry, Journal } from "./journal.ts";
+import type { Entry } from "./entry.ts";
+import type { Journal } from "./journal.ts";
 import { createUpstream } from "./upstream.ts";
 
 export interface FallbackOptions {

@@ -13,7 +13,7 @@ import { closeSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "pino";
 import { openDatabase } from "./database.ts";
-import type { Entry, KeptEntry } from "./journal.ts";
+import type { Entry, KeptEntry } from "./entry.ts";
 import { fileAt, type Place, placeOf } from "./place.ts";
 
 interface Sums {
@@ -21,23 +21,6 @@ interface Sums {
   depth: number;
   rejected: number;
   bytes: number;
-}
-
-interface Table {
-  /** As at a start: what is damaged is put aside, and a new file begun. */
-  reopen(): void;
-  /** Before a write that is to count. Throws when the file is not where it was and cannot be begun anew. */
-  keepInPlace(): void;
-  add(entries: readonly Entry[]): void;
-  ofEvent(eventId: string): KeptEntry[];
-  oldest(limit: number, after: number): KeptEntry[];
-  remove(entries: readonly KeptEntry[]): void;
-  reject(entry: KeptEntry): void;
-  /** Throws when it cannot be written. */
-  touch(): void;
-  /** @param overhead bytes of an entry beside its texts */
-  sums(overhead: number): Sums;
-  close(): void;
 }
 
 interface Opened {
@@ -60,14 +43,103 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS entries_by_kind ON entries (kind, eventId);
 `;
 
-export function openTable(path: string, log: Logger): Table {
-  let open = openAt(path, log);
-  /** What took the path and could not be used. */
-  let unusable: string | undefined;
-  let said = false;
+export class Table {
+  readonly #path: string;
+  readonly #log: Logger;
+  #open: Opened;
+  /** What took the path and could not be used. Written by #beginAnew. */
+  #unusable: string | undefined;
+  /** The log has said that the file is not where it was. */
+  #said = false;
 
-  function beginAnew(): void {
-    const { database, place } = open;
+  constructor(path: string, log: Logger) {
+    this.#path = path;
+    this.#log = log;
+    this.#open = openAt(path, log);
+  }
+
+  /** As at a start: what is damaged is put aside, and a new file begun. */
+  reopen(): void {
+    const next = openAt(this.#path, this.#log);
+    close(this.#open);
+    this.#open = next;
+  }
+
+  /** Before a write that is to count. @throws when the file is not where it was and cannot be begun anew */
+  keepInPlace(): void {
+    const now = placeOf(this.#path);
+    if (this.#open.place.every((file, part) => file === now[part])) return;
+    const path = this.#path;
+    if (!this.#said) this.#log.error({ path }, "journal was deleted or replaced while it is open, it is begun anew");
+    this.#said = true;
+    this.#beginAnew();
+    this.#said = false;
+  }
+
+  add(entries: readonly Entry[]): void {
+    const { database, insert } = this.#open;
+    database.transaction(() => {
+      for (const { kind, eventId, bodyHash, json, at } of entries) insert.run(kind, eventId, bodyHash, json, at);
+    })();
+  }
+
+  ofEvent(eventId: string): KeptEntry[] {
+    return this.#open.byEvent.all(eventId);
+  }
+
+  oldest(limit: number, after: number): KeptEntry[] {
+    return this.#open.first.all(after, limit);
+  }
+
+  remove(entries: readonly KeptEntry[]): void {
+    const { database, drop } = this.#open;
+    database.transaction(() => {
+      for (const { seq } of entries) drop.run(seq);
+    })();
+  }
+
+  reject({ seq }: KeptEntry): void {
+    this.#open.database.run("UPDATE entries SET rejected = 1 WHERE seq = ?", [seq]);
+  }
+
+  /** @throws when it cannot be written */
+  touch(): void {
+    this.#open.database.run("PRAGMA user_version = 0"); // a page that is written, whatever it was before
+  }
+
+  /** @param overhead bytes of an entry beside its texts */
+  sums(overhead: number): Sums {
+    const query = this.#open.database.query(
+      `SELECT count(*) - coalesce(sum(rejected), 0) AS depth, coalesce(sum(rejected), 0) AS rejected,
+         coalesce(sum(length(CAST(eventId AS BLOB)) + length(CAST(json AS BLOB)) + ${overhead}), 0) AS bytes
+       FROM entries`,
+    );
+    return query.get() as Sums;
+  }
+
+  close(): void {
+    close(this.#open);
+  }
+
+  #beginAnew(): void {
+    const { database } = this.#open;
+    this.#putCopyInPlace();
+    const next = openAt(this.#path, this.#log);
+    const [before, after] = [countIn(database), countIn(next.database)];
+    if (before !== after) {
+      this.#unusable = next.place[0];
+      close(next);
+      throw new Error(`of ${before} entries the new file has ${after}`);
+    }
+    close(this.#open);
+    this.#open = next;
+    this.#unusable = undefined;
+    this.#log.warn({ entries: after }, "journal is begun anew, with all its entries");
+  }
+
+  #putCopyInPlace(): void {
+    const { database, place } = this.#open;
+    const path = this.#path;
     const copy = `${path}.new`;
     rmSync(copy, { force: true });
     database.run("VACUUM INTO ?", [copy]);
@@ -75,64 +147,14 @@ export function openTable(path: string, log: Logger): Table {
     const inTheWay = fileAt(path);
     if (inTheWay === place[0]) {
       database.run("PRAGMA wal_checkpoint(FULL)"); // it is good but for its WAL, which is removed now
-    } else if (inTheWay !== undefined && inTheWay !== unusable) {
+    } else if (inTheWay !== undefined && inTheWay !== this.#unusable) {
       renameSync(path, `${path}.replaced-${Date.now()}`);
     }
     for (const part of ["-wal", "-shm"]) rmSync(`${path}${part}`, { force: true });
     renameSync(copy, path);
-    unusable = fileAt(path);
+    this.#unusable = fileAt(path);
     sync(dirname(path));
-    const next = openAt(path, log);
-    const [before, after] = [countIn(database), countIn(next.database)];
-    if (before !== after) {
-      unusable = next.place[0];
-      close(next);
-      throw new Error(`of ${before} entries the new file has ${after}`);
-    }
-    close(open);
-    open = next;
-    unusable = undefined;
-    log.warn({ entries: after }, "journal is begun anew, with all its entries");
   }
-
-  return {
-    reopen() {
-      const next = openAt(path, log);
-      close(open);
-      open = next;
-    },
-    keepInPlace() {
-      const now = placeOf(path);
-      if (open.place.every((file, part) => file === now[part])) return;
-      if (!said) log.error({ path }, "journal was deleted or replaced while it is open, it is begun anew");
-      said = true;
-      beginAnew();
-      said = false;
-    },
-    add(entries) {
-      open.database.transaction(() => {
-        for (const { kind, eventId, bodyHash, json, at } of entries) open.insert.run(kind, eventId, bodyHash, json, at);
-      })();
-    },
-    ofEvent: (eventId) => open.byEvent.all(eventId),
-    oldest: (limit, after) => open.first.all(after, limit),
-    remove(entries) {
-      open.database.transaction(() => {
-        for (const { seq } of entries) open.drop.run(seq);
-      })();
-    },
-    reject: ({ seq }) => void open.database.run("UPDATE entries SET rejected = 1 WHERE seq = ?", [seq]),
-    touch: () => void open.database.run("PRAGMA user_version = 0"), // a page that is written, whatever it was before
-    sums: (overhead) =>
-      open.database
-        .query(
-          `SELECT count(*) - coalesce(sum(rejected), 0) AS depth, coalesce(sum(rejected), 0) AS rejected,
-             coalesce(sum(length(CAST(eventId AS BLOB)) + length(CAST(json AS BLOB)) + ${overhead}), 0) AS bytes
-           FROM entries`,
-        )
-        .get() as Sums,
-    close: () => close(open),
-  };
 }
 
 function openAt(path: string, log: Logger): Opened {

@@ -4,7 +4,7 @@
  */
 import type { Logger } from "pino";
 import type { Committed, Posted, RolledBack } from "../domain/ingress.ts";
-import type { Entry } from "./journal.ts";
+import type { Entry } from "./entry.ts";
 
 type Question = Pick<Entry, "kind" | "eventId">;
 

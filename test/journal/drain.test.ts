@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Ingress } from "../../src/domain/ingress.ts";
 import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
-import { type Journal, openJournal } from "../../src/journal/journal.ts";
+import { Journal } from "../../src/journal/journal.ts";
 import { openRollbackReader } from "../../src/journal/reader.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
@@ -28,7 +28,7 @@ let answerOf: (kind: Kind, eventId: string) => Answer;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "pp-"));
   lines = keepLines();
-  journal = openJournal(directory, 100_000_000, lines.log);
+  journal = new Journal(directory, 100_000_000, lines.log);
   asked = [];
   took = [];
   answerOf = () => "away";
@@ -177,14 +177,20 @@ test("a journal that cannot be read for a while is said once, and drained when i
   await fallback.stop();
   let reads = 0;
   let readable = true;
-  open({
-    ...journal,
-    oldest(limit, after) {
-      reads += 1;
-      if (!readable) throw Object.assign(new Error("disk I/O error"), { code: "SQLITE_IOERR_READ" });
-      return journal.oldest(limit, after);
-    },
-  });
+  const real = journal;
+  const oldest: Journal["oldest"] = (limit, after) => {
+    reads += 1;
+    if (!readable) throw Object.assign(new Error("disk I/O error"), { code: "SQLITE_IOERR_READ" });
+    return real.oldest(limit, after);
+  };
+  open(
+    new Proxy(real, {
+      get(target, name) {
+        const it = Reflect.get(target, name) as unknown;
+        return name === "oldest" ? oldest : typeof it === "function" ? it.bind(target) : it;
+      },
+    }),
+  );
   await fallback.post(eventWith("e1"));
   readable = false;
   reads = 0;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
 import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
-import { type Journal, openJournal } from "../../src/journal/journal.ts";
+import { Journal } from "../../src/journal/journal.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { key } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
@@ -43,7 +43,7 @@ afterEach(async () => {
 });
 
 function open(maxBytes = 1_000_000, maxBacklog = 1_000): void {
-  journal = openJournal(directory, maxBytes, lines.log);
+  journal = new Journal(directory, maxBytes, lines.log);
   const inner = openIngress(redis, { delayMs: 60_000, maxBacklog, durability: () => "fsynced", log: lines.log });
   fallback = createFallback({
     inner,

@@ -20,7 +20,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Entry, journalFile, type KeptEntry, openJournal } from "../../src/journal/journal.ts";
+import type { Entry, KeptEntry } from "../../src/journal/entry.ts";
+import { Journal, journalFile } from "../../src/journal/journal.ts";
 import { openRollbackReader } from "../../src/journal/reader.ts";
 import { keepLines } from "../support/log.ts";
 
@@ -32,7 +33,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 function open(maxBytes = MIB) {
-  return openJournal(directory, maxBytes, keepLines().log);
+  return new Journal(directory, maxBytes, keepLines().log);
 }
 
 /** The events of what is kept, read by the next life. */
@@ -140,7 +141,7 @@ describe("the journal", () => {
 
   test("has no room while its last write failed, and finds out by itself when it can be written again", async () => {
     const lines = keepLines();
-    const journal = openJournal(directory, MIB, lines.log);
+    const journal = new Journal(directory, MIB, lines.log);
     const other = new Database(journalFile(directory));
     other.run("BEGIN IMMEDIATE");
     for (const id of ["e1", "e2", "e3"]) expect(await journal.append(post(id))).toBe(false);
@@ -174,7 +175,7 @@ describe("the journal", () => {
   ];
   test.each(filesGone)("begins the file anew with all it held when %s deleted while it is open", async (_, gone) => {
     const lines = keepLines();
-    const journal = openJournal(directory, MIB, lines.log);
+    const journal = new Journal(directory, MIB, lines.log);
     const reader = openRollbackReader(directory, lines.log);
     for (const id of ["a", "b", "c", "d"]) await journal.append(post(id));
     await journal.append({ ...post("b"), kind: "rollback" });
@@ -196,7 +197,7 @@ describe("the journal", () => {
     // As after kill -9 at this moment, while the first one and the reader still have it open.
     const killed = mkdtempSync(join(tmpdir(), "pp-"));
     for (const part of PARTS) copyFileSync(journalFile(directory) + part, journalFile(killed) + part);
-    const again = openJournal(killed, MIB, lines.log);
+    const again = new Journal(killed, MIB, lines.log);
     expect(again.oldest(9)).toEqual(journal.oldest(9));
     expect(again.oldest(9).map(({ kind, eventId }) => `${kind} ${eventId}`)).toEqual([
       "post c",
@@ -262,7 +263,7 @@ describe("the journal", () => {
 
   test("has not written what came while its deleted file could not be begun anew, and goes on when it can", async () => {
     const lines = keepLines();
-    const journal = openJournal(directory, MIB, lines.log);
+    const journal = new Journal(directory, MIB, lines.log);
     await journal.append(post("e1"));
     deleteFiles();
     const blocker = `${journalFile(directory)}.new`;
@@ -294,7 +295,7 @@ describe("the journal", () => {
     journal.close();
     const wal = `${journalFile(torn)}-wal`;
     truncateSync(wal, statSync(wal).size - 100);
-    const again = openJournal(torn, MIB, keepLines().log);
+    const again = new Journal(torn, MIB, keepLines().log);
     expect(again.stats().depth).toBe(49);
     expect(await again.append(post("next"))).toBe(true);
     again.close();
@@ -304,7 +305,7 @@ describe("the journal", () => {
   test("keeps a file that it cannot read, says so, and begins a new one", async () => {
     writeFileSync(journalFile(directory), "this is no database, and long enough to be looked at as one".repeat(50));
     const lines = keepLines();
-    const journal = openJournal(directory, MIB, lines.log);
+    const journal = new Journal(directory, MIB, lines.log);
     expect(await journal.append(post("e1"))).toBe(true);
     journal.close();
     expect(lines.lines.map(({ msg }) => msg)).toContain("journal cannot be read, a new one is begun");
@@ -313,7 +314,7 @@ describe("the journal", () => {
 
   test("keeps a file that is damaged while it is open, and goes on with a new one", async () => {
     const lines = keepLines();
-    const journal = openJournal(directory, 100 * MIB, lines.log);
+    const journal = new Journal(directory, 100 * MIB, lines.log);
     await Promise.all(Array.from({ length: 10_000 }, (_, n) => journal.append(post(`e${n}`, "x".repeat(500)))));
     const held = journal.oldest(10);
     for (const part of ["", "-wal"]) {
@@ -348,7 +349,7 @@ describe("the journal", () => {
       const damaged = mkdtempSync(join(tmpdir(), "pp-"));
       writeFileSync(journalFile(damaged), Buffer.from(whole).fill(0xaa, page * pageSize, (page + 1) * pageSize));
       const lines = keepLines();
-      const again = openJournal(damaged, MIB, lines.log);
+      const again = new Journal(damaged, MIB, lines.log);
       expect([page, lines.lines.map(({ msg }) => msg)]).toEqual([page, ["journal cannot be read, a new one is begun"]]);
       expect(await again.append(post("e1"))).toBe(true);
       again.close();
@@ -358,9 +359,9 @@ describe("the journal", () => {
 
   test("survives kill -9: each entry whose promise resolved is there", async () => {
     const script = `
-      import { openJournal } from ${JSON.stringify(join(import.meta.dir, "../../src/journal/journal.ts"))};
+      import { Journal } from ${JSON.stringify(join(import.meta.dir, "../../src/journal/journal.ts"))};
       import { pino } from "pino";
-      const journal = openJournal(${JSON.stringify(directory)}, 1e9, pino({ level: "silent" }));
+      const journal = new Journal(${JSON.stringify(directory)}, 1e9, pino({ level: "silent" }));
       for (let n = 0; ; n++) {
         await journal.append({ kind: "post", eventId: "e" + n, bodyHash: "", json: "{}", at: 0 });
         console.log(n);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BookingStore } from "../../src/booking/store.ts";
-import { openJournal } from "../../src/journal/journal.ts";
+import { Journal } from "../../src/journal/journal.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
 import { openRollbackReader } from "../../src/journal/reader.ts";
 import { connect } from "../../src/stream/connect.ts";
@@ -110,7 +110,7 @@ test("a rollback that Redis is told while the booking store is asked wins over t
 test("a rollback that leaves the journal when its message is taken already wins over a worker that comes late", async () => {
   const directory = mkdtempSync(join(tmpdir(), "pp-"));
   const { log } = on.pipeline.lines;
-  const journal = openJournal(directory, 1_000_000, log);
+  const journal = new Journal(directory, 1_000_000, log);
   const rollbacks = openRollbackReader(directory, log);
   const wire = await startWire(on.server.address.path);
   const redis = connect(wire.address, "worker");
