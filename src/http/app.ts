@@ -8,7 +8,7 @@ import { getPath } from "hono/utils/url";
 import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
 import type { DeadLetters, Feed, Messages, Queues } from "../stream/store.ts";
-import { createAuth, requireAdmin } from "./auth.ts";
+import { createAuth } from "./auth.ts";
 import { batchRoutes } from "./batch.ts";
 import { deadRoutes } from "./dead.ts";
 import { decisionRoutes } from "./decisions.ts";
@@ -16,12 +16,13 @@ import { docsRoutes } from "./docs.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
 import { homeRoutes } from "./home.ts";
-import { liveHandler } from "./live.ts";
+import { liveRoutes } from "./live.ts";
 import { messageRoutes } from "./messages.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { problem, problemOf, refuse } from "./problem.ts";
 import { queueRoutes } from "./queues.ts";
 import type { Refusals } from "./refusals.ts";
+import { register } from "./route.ts";
 import { stripeRoutes } from "./stripe.ts";
 
 export interface AppDeps {
@@ -53,17 +54,19 @@ export function createApp(deps: AppDeps): Hono {
   const auth = createAuth(deps.ingestKeys, deps.adminToken, deps.refusals);
 
   // The payment path runs no middleware: nothing may be put in front of these.
-  eventRoutes(app, auth, deps.ingress);
-  batchRoutes(app, auth, deps.ingress, deps.log);
-
-  decisionRoutes(app, auth, deps.ingress);
-  stripeRoutes(app, deps);
-  messageRoutes(app, auth, deps.messages);
-  deadRoutes(app, auth, deps.dead, deps.messages);
-  queueRoutes(app, auth, deps.queues);
-  app.get("/v1/live", requireAdmin(auth), liveHandler(deps.feed));
-  healthRoutes(app, deps.ready, deps.metrics);
-  openapiRoutes(app);
+  const routes = [
+    ...eventRoutes(deps.ingress),
+    ...batchRoutes(deps.ingress, deps.log),
+    ...decisionRoutes(auth, deps.ingress),
+    ...stripeRoutes(deps),
+    ...messageRoutes(deps.messages),
+    ...deadRoutes(deps.dead, deps.messages),
+    ...queueRoutes(deps.queues),
+    ...liveRoutes(deps.feed),
+    ...healthRoutes(deps.ready, deps.metrics),
+  ];
+  for (const route of routes) register(app, route, auth);
+  openapiRoutes(app, routes);
   docsRoutes(app);
   homeRoutes(app, deps);
 

@@ -3,17 +3,20 @@
  * NDJSON, else by the first character. Each stands alone: a bad one is a problem in its place and stops no other. The
  * good ones are posted in one turn of the event loop, so that they share a script call.
  */
-import type { Hono } from "hono";
 import type { Logger } from "pino";
+import { z } from "zod";
+import { EVENT_EXAMPLE } from "../domain/example.ts";
 import type { Ingress } from "../domain/ingress.ts";
 import { answer } from "./answer.ts";
-import type { Auth } from "./auth.ts";
 import { decodeArray, decodeJson, decodeText, type Read, tooLarge } from "./body.ts";
-import { type Acceptance, accept, MAX_EVENT_BYTES, readVouched } from "./events.ts";
+import { event } from "./eventSchema.ts";
+import { type Acceptance, accept, MAX_EVENT_BYTES } from "./events.ts";
 import { problem, problemOf, refuse } from "./problem.ts";
+import { type Route, route } from "./route.ts";
+import { batchReply } from "./schemas.ts";
 
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
-export const MAX_BATCH_EVENTS = 1000;
+const MAX_BATCH_EVENTS = 1000;
 
 const NDJSON = /^application\/(?:x-)?ndjson *(?:;|$)/i;
 
@@ -21,24 +24,51 @@ const [TAB, LF, CR, SPACE, OPEN_BRACKET] = [9, 10, 13, 32, 91];
 
 const ROUTE = "/v1/events/batch";
 
-export function batchRoutes(app: Hono, auth: Auth, ingress: Ingress, log: Logger): void {
-  app.post(ROUTE, async (c) => {
-    const body = await readVouched(c, auth, MAX_BATCH_BYTES);
-    if (!body.ok) return refuse(body.problem);
-    const isArray = !NDJSON.test(c.req.header("content-type") ?? "") && beginsWithBracket(body.value);
-    const inputs = isArray ? readArray(body.value) : readLines(body.value);
-    if (!isArray && !beginsWithObject(inputs) && isOneValue(body.value)) {
-      return refuse(problem("invalid-request", "A batch is a JSON array, or NDJSON: one event, an object, per line."));
-    }
-    if (!inputs.ok) return refuse(inputs.problem);
-    if (inputs.value.length === 0) return refuse(problem("invalid-request", "The batch has no events."));
+export function batchRoutes(ingress: Ingress, log: Logger): Route[] {
+  return [
+    route({
+      method: "post",
+      path: ROUTE,
+      name: "postEvents",
+      access: "producer",
+      tag: "events",
+      summary: `Post up to ${MAX_BATCH_EVENTS} events`,
+      about: "A JSON array, or one event per line. Each stands alone: a bad one stops no other.",
+      maxBytes: MAX_BATCH_BYTES,
+      body: {
+        schema: z.array(event).min(1).max(MAX_BATCH_EVENTS),
+        example: [EVENT_EXAMPLE],
+        required: true,
+        also: {
+          "application/x-ndjson": { schema: z.string(), example: `${JSON.stringify(EVENT_EXAMPLE)}\n` },
+        },
+      },
+      answers: { 202: { about: "One result per event, in order, with its own `status`", schema: batchReply } },
+      refuses: [503],
+      async handle(c, { bytes }) {
+        const inputs = readBatch(bytes, c.req.header("content-type") ?? "");
+        if (!inputs.ok) return refuse(inputs.problem);
+        const acceptances = await Promise.all(inputs.value.map((input) => acceptAlone(input, ingress, log)));
+        const results = acceptances.map((one) => (one.ok ? { status: 202, ...one.reply } : one.problem));
+        const [first] = acceptances;
+        if (first?.ok === false && results.every(({ status }) => status === 503)) return refuse(first.problem);
+        return answer({ results }, 202);
+      },
+    }),
+  ];
+}
 
-    const acceptances = await Promise.all(inputs.value.map((input) => acceptAlone(input, ingress, log)));
-    const results = acceptances.map((one) => (one.ok ? { status: 202, ...one.reply } : one.problem));
-    const [first] = acceptances;
-    if (first?.ok === false && results.every(({ status }) => status === 503)) return refuse(first.problem);
-    return answer({ results }, 202);
-  });
+function readBatch(bytes: Uint8Array, contentType: string): Read<Read<unknown>[]> {
+  const isArray = !NDJSON.test(contentType) && beginsWithBracket(bytes);
+  const inputs = isArray ? readArray(bytes) : readLines(bytes);
+  if (!isArray && !beginsWithObject(inputs) && isOneValue(bytes)) {
+    return unreadable("A batch is a JSON array, or NDJSON: one event, an object, per line.");
+  }
+  return inputs.ok && inputs.value.length === 0 ? unreadable("The batch has no events.") : inputs;
+}
+
+function unreadable(detail: string): Read<never> {
+  return { ok: false, problem: problem("invalid-request", detail) };
 }
 
 async function acceptAlone(input: Read<unknown>, ingress: Ingress, log: Logger): Promise<Acceptance> {

@@ -1,28 +1,27 @@
 /* Dead letters: looked at, replayed one by one or in bulk, dropped. Admin only. */
-import type { Hono } from "hono";
 import { z } from "zod";
 import { address } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
 import { answer, PRIVATE } from "./answer.ts";
-import { type Auth, requireAdmin } from "./auth.ts";
 import { isTooDeep, MAX_DEPTH, MAX_ERRORS } from "./events.ts";
-import { cursorParameter, limitParameter, noQuery, readInput, readQuery, textParameter } from "./input.ts";
-import { idOf, replyOf } from "./messages.ts";
+import { cursorParameter, limitParameter, textParameter } from "./input.ts";
+import { idOf, messageId, replyOf } from "./messages.ts";
 import { problem, refuse } from "./problem.ts";
-import type { BulkReply, LetterReply } from "./schemas.ts";
+import { type Route, route } from "./route.ts";
+import { type BulkReply, bulkReply, deadReply, type LetterReply, replayedReply } from "./schemas.ts";
 
 const PAGE = 200;
 
 const fingerprint = textParameter(64);
 
-export const deadQuery = z.strictObject({
+const deadQuery = z.strictObject({
   fingerprint: fingerprint.exactOptional(),
   limit: limitParameter,
   cursor: cursorParameter,
 });
 
-export const editInput = z.strictObject({
+const editInput = z.strictObject({
   recipient: address.exactOptional(),
   data: z
     .record(z.string(), z.unknown())
@@ -31,7 +30,7 @@ export const editInput = z.strictObject({
     .meta({ description: "In the place of the event's `data`, whole." }),
 });
 
-export const bulkInput = z
+const bulkInput = z
   .strictObject({
     fingerprint: fingerprint.exactOptional(),
     ids: z.array(z.string().min(1).max(128)).min(1).max(1000).exactOptional(),
@@ -44,45 +43,80 @@ export const bulkInput = z
     "must name a fingerprint, ids, or all: true; a dry run alone is of all",
   );
 
-export function deadRoutes(app: Hono, auth: Auth, dead: DeadLetters, messages: Messages): void {
-  const admin = requireAdmin(auth);
-
-  app.get("/v1/dead", admin, async (c) => {
-    const query = readQuery(c, deadQuery);
-    if (!query.ok) return refuse(query.problem);
-    const [page, groups] = await Promise.all([dead.list(query.value), dead.groups()]);
-    return answer({ items: page.items.map(letterOf), groups, cursor: page.cursor ?? null });
-  });
-
-  app.post("/v1/dead/replay", admin, noQuery, async (c) => {
-    const input = await readInput(c, bulkInput);
-    if (!input.ok) return refuse(input.problem);
-    const { dryRun } = input.value;
-    const ids = await match(input.value, dead, messages);
-    const replayed = dryRun ? 0 : await replayAll(ids, dead);
-    const reply: BulkReply = { dryRun, matched: ids.length, replayed, ids };
-    return answer(reply, dryRun ? 200 : 202);
-  });
-
-  app.post("/v1/dead/:id/replay", admin, noQuery, async (c) => {
-    const edit = await readInput(c, editInput);
-    if (!edit.ok) return refuse(edit.problem);
-    const id = idOf(c, "id");
-    const result = id === undefined ? "not_found" : await dead.replay(id, edit.value);
-    if (typeof result === "object") {
-      return refuse(
-        problem("invalid-event", "The event as edited is not valid.", result.problems.slice(0, MAX_ERRORS)),
-      );
-    }
-    if (result !== "replayed") return missed(result);
-    return answer({ id, result }, 202);
-  });
-
-  app.delete("/v1/dead/:id", admin, noQuery, async (c) => {
-    const id = idOf(c, "id");
-    const result = id === undefined ? "not_found" : await dead.drop(id);
-    return result === "dropped" ? new Response(null, { status: 204, headers: PRIVATE }) : missed(result);
-  });
+export function deadRoutes(dead: DeadLetters, messages: Messages): Route[] {
+  const common = { access: "admin", tag: "dead letters" } as const;
+  return [
+    route({
+      ...common,
+      method: "get",
+      path: "/v1/dead",
+      name: "listDead",
+      summary: "List dead letters",
+      about: "A parameter that is set to nothing counts as not given.",
+      query: deadQuery,
+      answers: { 200: { about: "A page, and all causes", schema: deadReply } },
+      refuses: [503],
+      async handle(_, { query }) {
+        const [page, groups] = await Promise.all([dead.list(query), dead.groups()]);
+        return answer({ items: page.items.map(letterOf), groups, cursor: page.cursor ?? null });
+      },
+    }),
+    route({
+      ...common,
+      method: "post",
+      path: "/v1/dead/replay",
+      name: "replayDead",
+      summary: "Replay many",
+      about:
+        "Takes at least one of `fingerprint`, `ids` and `all: true`. With `dryRun`, says what it would do, of all where none is given.",
+      json: bulkInput,
+      body: { schema: bulkInput, example: { fingerprint: "3f1c0d9a77be", dryRun: true }, required: true },
+      answers: { 200: { about: "A dry run", schema: bulkReply }, 202: { about: "Replayed", schema: bulkReply } },
+      refuses: [503],
+      async handle(_, { json }) {
+        const ids = await match(json, dead, messages);
+        const replayed = json.dryRun ? 0 : await replayAll(ids, dead);
+        const reply: BulkReply = { dryRun: json.dryRun, matched: ids.length, replayed, ids };
+        return answer(reply, json.dryRun ? 200 : 202);
+      },
+    }),
+    route({
+      ...common,
+      method: "post",
+      path: "/v1/dead/:id/replay",
+      name: "replayDeadLetter",
+      summary: "Replay one",
+      params: messageId,
+      json: editInput,
+      body: { schema: editInput, example: { recipient: "an@example.com" } },
+      answers: { 202: { about: "Queued again", schema: replayedReply } },
+      refuses: [404, 409, 503],
+      async handle(c, { json }) {
+        const id = idOf(c, "id");
+        const result = id === undefined ? "not_found" : await dead.replay(id, json);
+        if (typeof result === "object") {
+          const errors = result.problems.slice(0, MAX_ERRORS);
+          return refuse(problem("invalid-event", "The event as edited is not valid.", errors));
+        }
+        return result === "replayed" ? answer({ id, result }, 202) : missed(result);
+      },
+    }),
+    route({
+      ...common,
+      method: "delete",
+      path: "/v1/dead/:id",
+      name: "dropDeadLetter",
+      summary: "Drop one for good",
+      params: messageId,
+      answers: { 204: { about: "Gone" } },
+      refuses: [404, 409, 503],
+      async handle(c) {
+        const id = idOf(c, "id");
+        const result = id === undefined ? "not_found" : await dead.drop(id);
+        return result === "dropped" ? new Response(null, { status: 204, headers: PRIVATE }) : missed(result);
+      },
+    }),
+  ];
 }
 
 function letterOf(message: Message): LetterReply {

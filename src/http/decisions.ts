@@ -4,38 +4,83 @@
  * `<eventId>/rollback` as its webhook-id and an empty body, so that a captured request decides nothing else, and the
  * captured post of an event whose id ends in /commit decides nothing at all.
  */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
+import { z } from "zod";
 import { EVENT_ID } from "../domain/event.ts";
 import type { Committed, Ingress, RolledBack } from "../domain/ingress.ts";
 import { answer } from "./answer.ts";
 import type { Auth } from "./auth.ts";
-import { MAX_EVENT_BYTES, readPosted } from "./events.ts";
+import { decodeText, type Read } from "./body.ts";
+import { MAX_EVENT_BYTES } from "./events.ts";
 import { problem, refuse } from "./problem.ts";
-import type { CommitReply, RollbackReply } from "./schemas.ts";
+import { type Route, route } from "./route.ts";
+import { type CommitReply, commitReply, type RollbackReply, rollbackReply } from "./schemas.ts";
 
-export function decisionRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
-  app.post("/v1/events/:eventId/commit", async (c) => {
-    const eventId = c.req.param("eventId");
-    return (await refusalOf(c, auth, "commit")) ?? committed(eventId, await ingress.commit(eventId));
-  });
-  app.post("/v1/events/:eventId/rollback", async (c) => {
-    const eventId = c.req.param("eventId");
-    return (await refusalOf(c, auth, "rollback")) ?? rolledBack(eventId, await ingress.rollback(eventId));
-  });
+const params = z.object({ eventId: z.string().meta({ example: "evt_7Q2" }) });
+
+export function decisionRoutes(auth: Auth, ingress: Ingress): Route[] {
+  const common = { method: "post", access: "producer", tag: "events", params, maxBytes: MAX_EVENT_BYTES } as const;
+  return [
+    route({
+      ...common,
+      path: "/v1/events/:eventId/commit",
+      name: "commitEvent",
+      summary: "Commit a held event",
+      about: `Its mail is sent now, or after the delay that was asked for. Idempotent. ${signedAs("commit")}`,
+      answers: {
+        200: { about: "Committed now or before, or never held", schema: commitReply },
+        202: { about: KEPT, schema: commitReply },
+      },
+      refuses: [404, 409, 503],
+      async handle(c, { bytes }) {
+        const id = await decidedOf(c, bytes, auth, "commit");
+        return id.ok ? committed(id.value, await ingress.commit(id.value)) : refuse(id.problem);
+      },
+    }),
+    route({
+      ...common,
+      path: "/v1/events/:eventId/rollback",
+      name: "rollbackEvent",
+      summary: "Roll an event back",
+      about: `Wins over everything that no worker has taken, also when it comes before its event. ${signedAs("rollback")}`,
+      answers: {
+        200: { about: "The definitive answer", schema: rollbackReply },
+        202: { about: KEPT, schema: rollbackReply },
+      },
+      refuses: [503],
+      async handle(c, { bytes }) {
+        const id = await decidedOf(c, bytes, auth, "rollback");
+        return id.ok ? rolledBack(id.value, await ingress.rollback(id.value)) : refuse(id.problem);
+      },
+    }),
+  ];
 }
 
-async function refusalOf(c: Context, auth: Auth, decision: "commit" | "rollback"): Promise<Response | undefined> {
+const KEPT = "Kept on the local disk until Redis is back";
+
+function signedAs(decision: "commit" | "rollback"): string {
+  return `A signed request has the \`webhook-id\` \`<eventId>/${decision}\` and an empty body; with an ingest key as bearer token a body is ignored.`;
+}
+
+/** The id of the event that is decided; the producer vouches for the decision, too. */
+async function decidedOf(
+  c: Context,
+  bytes: Uint8Array,
+  auth: Auth,
+  decision: "commit" | "rollback",
+): Promise<Read<string>> {
   const eventId = c.req.param("eventId") ?? "";
   if (!EVENT_ID.test(eventId)) {
-    return refuse(problem("invalid-request", "An event id is 1 to 128 printable ASCII characters without spaces."));
+    const detail = "An event id is 1 to 128 printable ASCII characters without spaces.";
+    return { ok: false, problem: problem("invalid-request", detail) };
   }
-  const body = await readPosted(c, auth, MAX_EVENT_BYTES);
-  if (!body.ok) return refuse(body.problem);
+  const body = decodeText(bytes);
+  if (!body.ok) return body;
   const { headers } = c.req.raw;
-  if (auth.isIngest(headers.get("authorization"))) return undefined;
-  if (headers.get("webhook-id") === `${eventId}/${decision}` && body.value === "") return undefined;
+  const isSigned = headers.get("webhook-id") === `${eventId}/${decision}` && body.value === "";
+  if (isSigned || auth.isIngest(headers.get("authorization"))) return { ok: true, value: eventId };
   const detail = `What is signed for this route has the webhook-id <eventId>/${decision} and no body.`;
-  return refuse(await auth.refusal(c, detail));
+  return { ok: false, problem: await auth.refusal(c, detail) };
 }
 
 function committed(eventId: string, decided: Committed): Response {

@@ -1,12 +1,13 @@
 /* POST /v1/events: the payment path. One event, one round trip of the ingress, nothing else that waits. */
-import type { Context, Hono } from "hono";
 import { parseEvent } from "../domain/event.ts";
+import { EVENT_EXAMPLE } from "../domain/example.ts";
 import type { Accepted, Ingress, Posted } from "../domain/ingress.ts";
 import { answer } from "./answer.ts";
-import { type Auth, claimsSignature } from "./auth.ts";
-import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
+import { decodeJson, decodeText } from "./body.ts";
+import { event } from "./eventSchema.ts";
 import { type Problem, problem, refuse } from "./problem.ts";
-import type { AcceptedReply } from "./schemas.ts";
+import { type Route, route } from "./route.ts";
+import { type AcceptedReply, acceptedReply } from "./schemas.ts";
 
 export const MAX_EVENT_BYTES = 65_536;
 
@@ -18,47 +19,30 @@ export const MAX_ERRORS = 50;
 
 export type Acceptance = { ok: true; reply: AcceptedReply } | { ok: false; problem: Problem };
 
-export function eventRoutes(app: Hono, auth: Auth, ingress: Ingress): void {
-  app.post("/v1/events", async (c) => {
-    const body = await readPosted(c, auth, MAX_EVENT_BYTES);
-    if (!body.ok) return refuse(body.problem);
-    const json = decodeJson(body.value);
-    if (!json.ok) return refuse(json.problem);
-    const acceptance = await accept(json.value, ingress);
-    if (!acceptance.ok) return refuse(acceptance.problem);
-    return answer(acceptance.reply, 202);
-  });
-}
-
-/** The text of a body that a producer vouches for. */
-export async function readPosted(c: Context, auth: Auth, maxBytes: number): Promise<Read<string>> {
-  const body = await readVouched(c, auth, maxBytes);
-  return body.ok ? decodeText(body.value) : body;
-}
-
-/** The bytes of a body that a producer vouches for. What needs no body to be refused is refused without one. */
-export async function readVouched(c: Context, auth: Auth, maxBytes: number): Promise<Read<Uint8Array>> {
-  const request = c.req.raw;
-  const authorization = request.headers.get("authorization");
-  const trusted = auth.isIngest(authorization);
-  if (!trusted && !claimsSignature(request.headers)) {
-    return { ok: false, problem: await auth.refusal(c, wanted(auth, authorization)) };
-  }
-  const body = await readBytes(request, maxBytes);
-  if (!body.ok) return body;
-  if (!trusted) {
-    const fault = auth.signatureFault(request.headers, body.value);
-    if (fault !== undefined) {
-      const detail = `The webhook signature was not accepted: ${fault}.`;
-      return { ok: false, problem: await auth.refusal(c, detail) };
-    }
-  }
-  return body;
-}
-
-function wanted(auth: Auth, authorization: string | null): string {
-  if (auth.isAdmin(authorization)) return "This is the admin token. This route takes an ingest key.";
-  return "Send Authorization: Bearer <ingest key>, or Standard Webhooks headers made with an ingest key.";
+export function eventRoutes(ingress: Ingress): Route[] {
+  return [
+    route({
+      method: "post",
+      path: "/v1/events",
+      name: "postEvent",
+      access: "producer",
+      tag: "events",
+      summary: "Post an event",
+      about: "The event's id is the idempotency key: the same event again gets the same answer, and no second mail.",
+      maxBytes: MAX_EVENT_BYTES,
+      body: { schema: event, example: EVENT_EXAMPLE, required: true },
+      answers: { 202: { about: "Durable, as far as `durability` says", schema: acceptedReply } },
+      refuses: [422, 503],
+      async handle(_, { bytes }) {
+        const text = decodeText(bytes);
+        if (!text.ok) return refuse(text.problem);
+        const json = decodeJson(text.value);
+        if (!json.ok) return refuse(json.problem);
+        const acceptance = await accept(json.value, ingress);
+        return acceptance.ok ? answer(acceptance.reply, 202) : refuse(acceptance.problem);
+      },
+    }),
+  ];
 }
 
 /** Checks one decoded event and posts it. */

@@ -4,19 +4,40 @@
  * that reconnects with the Last-Event-ID it saw misses nothing that the feed still has. One that reads slower than
  * messages move is cut off, and can do the same: what waits for it is bounded.
  */
-import type { Handler } from "hono";
+import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
+import { z } from "zod";
 import type { Feed, Transition } from "../stream/store.ts";
 import { PRIVATE } from "./answer.ts";
 import { iso, reasonOf } from "./messages.ts";
-import type { TransitionData } from "./schemas.ts";
+import { type Route, route } from "./route.ts";
+import { type TransitionData, transitionData } from "./schemas.ts";
 
 const MAX_WAITING = 10_000;
 const RECONNECT_MS = 2_000;
 /** While Redis is away the answer does not wait for it: what comes is sent once it is back. */
 const BEGIN_MS = 1_000;
 
-export function liveHandler(feed: Feed, heartbeatMs = 15_000): Handler {
+export function liveRoutes(feed: Feed): Route[] {
+  return [
+    route({
+      method: "get",
+      path: "/v1/live",
+      name: "followTransitions",
+      access: "admin",
+      tag: "queues",
+      summary: "Transitions as they happen",
+      about:
+        "Server-sent events named `transition`: all that comes after the 200, which has an `id` to begin with. A reconnect with `Last-Event-ID` goes on from there.",
+      headers: z.object({ "Last-Event-ID": z.string().optional() }),
+      answers: { 200: { about: "The `data` of each event", schema: transitionData, type: "text/event-stream" } },
+      refuses: [400],
+      handle: liveHandler(feed),
+    }),
+  ];
+}
+
+export function liveHandler(feed: Feed, heartbeatMs = 15_000): (c: Context) => Promise<Response> {
   return async (c) => {
     if (c.req.method === "HEAD") return c.body(null, 200, { ...PRIVATE, "content-type": "text/event-stream" });
     const waiting: Transition[] = [];

@@ -1,15 +1,15 @@
 /* What became of an event: one message, or a page of them. */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
 import { z } from "zod";
 import { attemptsOf, type Message, STATES, type State } from "../domain/lifecycle.ts";
 import type { Messages } from "../stream/store.ts";
 import { answer } from "./answer.ts";
-import { type Auth, requireReader } from "./auth.ts";
-import { cursorParameter, limitParameter, readQuery, textParameter } from "./input.ts";
+import { cursorParameter, limitParameter, textParameter } from "./input.ts";
 import { problem, refuse } from "./problem.ts";
-import type { MessageReply } from "./schemas.ts";
+import { type Route, route } from "./route.ts";
+import { type MessageReply, messageReply, messagesReply } from "./schemas.ts";
 
-export const messagesQuery = z.strictObject({
+const messagesQuery = z.strictObject({
   state: z.enum(STATES, `must be one of: ${STATES.join(", ")}`).exactOptional(),
   booking: textParameter(128).exactOptional(),
   recipient: textParameter(254).exactOptional(),
@@ -17,25 +17,53 @@ export const messagesQuery = z.strictObject({
   cursor: cursorParameter,
 });
 
-export function messageRoutes(app: Hono, auth: Auth, messages: Messages): void {
-  const reader = requireReader(auth);
+export const messageId = z.object({ id: z.string().meta({ example: "msg_5c0e4f1a9d27b83e6610f4c2d900" }) });
+const eventId = z.object({ eventId: z.string().meta({ example: "evt_7Q2" }) });
 
-  app.get("/v1/messages", reader, async (c) => {
-    const query = readQuery(c, messagesQuery);
-    if (!query.ok) return refuse(query.problem);
-    const page = await messages.list(query.value);
-    return answer({ items: page.items.map(replyOf), cursor: page.cursor ?? null });
-  });
-
-  app.get("/v1/messages/:id", reader, async (c) => {
-    const id = idOf(c, "id");
-    return one(id === undefined ? undefined : await messages.byId(id));
-  });
-
-  app.get("/v1/events/:eventId", reader, async (c) => {
-    const eventId = idOf(c, "eventId");
-    return one(eventId === undefined ? undefined : await messages.byEvent(eventId));
-  });
+export function messageRoutes(messages: Messages): Route[] {
+  const common = { method: "get", access: "reader", tag: "messages" } as const;
+  return [
+    route({
+      ...common,
+      path: "/v1/messages",
+      name: "listMessages",
+      summary: "List messages",
+      about: "A parameter that is set to nothing counts as not given.",
+      query: messagesQuery,
+      answers: { 200: { about: "A page", schema: messagesReply } },
+      refuses: [503],
+      async handle(_, { query }) {
+        const page = await messages.list(query);
+        return answer({ items: page.items.map(replyOf), cursor: page.cursor ?? null });
+      },
+    }),
+    route({
+      ...common,
+      path: "/v1/messages/:id",
+      name: "getMessage",
+      summary: "A message",
+      params: messageId,
+      answers: { 200: { about: "A message", schema: messageReply } },
+      refuses: [400, 404, 503],
+      async handle(c) {
+        const id = idOf(c, "id");
+        return one(id === undefined ? undefined : await messages.byId(id));
+      },
+    }),
+    route({
+      ...common,
+      path: "/v1/events/:eventId",
+      name: "getEventMessage",
+      summary: "The message of an event",
+      params: eventId,
+      answers: { 200: { about: "The message of an event", schema: messageReply } },
+      refuses: [400, 404, 503],
+      async handle(c) {
+        const id = idOf(c, "eventId");
+        return one(id === undefined ? undefined : await messages.byEvent(id));
+      },
+    }),
+  ];
 }
 
 /** The id in the path; undefined for what cannot be one, so that no store has to look for it. */

@@ -1,31 +1,58 @@
 /* How much waits where, and the switch that stops a queue's mail from leaving. Admin only. */
-import type { Context, Hono } from "hono";
+import { z } from "zod";
 import { PRIORITIES, type Priority } from "../domain/lifecycle.ts";
 import type { Queues } from "../stream/store.ts";
 import { answer } from "./answer.ts";
-import { type Auth, requireAdmin } from "./auth.ts";
-import { noQuery } from "./input.ts";
 import { problem, refuse } from "./problem.ts";
+import { type Route, route } from "./route.ts";
+import { pausedReply, queuesReply } from "./schemas.ts";
 
-export function queueRoutes(app: Hono, auth: Auth, queues: Queues): void {
-  const admin = requireAdmin(auth);
+export function queueRoutes(queues: Queues): Route[] {
+  return [
+    route({
+      method: "get",
+      path: "/v1/queues",
+      name: "getQueues",
+      access: "admin",
+      tag: "queues",
+      summary: "Depths and counts",
+      answers: { 200: { about: "Depths and counts", schema: queuesReply } },
+      refuses: [503],
+      async handle() {
+        const [items, states] = await Promise.all([queues.depths(), queues.counts()]);
+        return answer({ items, states });
+      },
+    }),
+    toggle("pause", "Pause a queue", (name) => queues.pause(name), true),
+    toggle("resume", "Resume a queue", (name) => queues.resume(name), false),
+  ];
+}
 
-  app.get("/v1/queues", admin, async () => {
-    const [items, states] = await Promise.all([queues.depths(), queues.counts()]);
-    return answer({ items, states });
+function toggle(
+  verb: "pause" | "resume",
+  summary: string,
+  set: (name: Priority) => Promise<void>,
+  paused: boolean,
+): Route {
+  return route({
+    method: "post",
+    path: `/v1/queues/:name/${verb}`,
+    name: `${verb}Queue`,
+    access: "admin",
+    tag: "queues",
+    summary,
+    params: z.object({ name: z.enum(PRIORITIES) }),
+    answers: { 200: { about: "As it is now", schema: pausedReply } },
+    refuses: [404, 503],
+    async handle(c) {
+      const name = c.req.param("name");
+      if (!isPriority(name)) {
+        return refuse(problem("not-found", `There is no such queue. The queues are: ${PRIORITIES.join(", ")}.`));
+      }
+      await set(name);
+      return answer({ name, paused });
+    },
   });
-
-  app.post("/v1/queues/:name/pause", admin, noQuery, (c) => set(c, true));
-  app.post("/v1/queues/:name/resume", admin, noQuery, (c) => set(c, false));
-
-  async function set(c: Context, paused: boolean): Promise<Response> {
-    const name = c.req.param("name");
-    if (!isPriority(name)) {
-      return refuse(problem("not-found", `There is no such queue. The queues are: ${PRIORITIES.join(", ")}.`));
-    }
-    await (paused ? queues.pause(name) : queues.resume(name));
-    return answer({ name, paused });
-  }
 }
 
 function isPriority(name: string | undefined): name is Priority {

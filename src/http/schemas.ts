@@ -135,9 +135,13 @@ export const bulkReply = z.object({
 
 export const queuesReply = z.object({
   items: z.array(z.object({ name: priority, paused: z.boolean(), queued: z.int(), sending: z.int() })),
-  states: z.record(
-    state,
-    z.object({ now: z.int(), total: z.int().meta({ description: "How many ever entered it." }) }),
+  states: z.object(
+    Object.fromEntries(
+      STATES.map((name) => [
+        name,
+        z.object({ now: z.int(), total: z.int().meta({ description: "How many ever entered it." }) }),
+      ]),
+    ),
   ),
 });
 

@@ -9,7 +9,7 @@
  * language), else payment_intent.succeeded. With more of them the first to come defines the mail, and the others
  * are its duplicates, within DEDUP_TTL_MS. A subscription's session names no payment and shares no id with it.
  */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
 import type { Logger } from "pino";
 import { z } from "zod";
 import type { Event } from "../domain/event.ts";
@@ -19,6 +19,7 @@ import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
 import { MAX_EVENT_BYTES } from "./events.ts";
 import { problem, refuse } from "./problem.ts";
 import type { Refusals } from "./refusals.ts";
+import { type Route, route } from "./route.ts";
 import { mapStripeEvent, type StripeEnvelope } from "./stripeEvent.ts";
 import { PAYMENT_READERS } from "./stripePayment.ts";
 import { createStripeVerifier } from "./stripeSignature.ts";
@@ -33,10 +34,10 @@ export interface StripeDeps {
   now(): number;
 }
 
-export const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; listen to one kind, for the first event of a payment defines its mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601 with an offset) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
+const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; listen to one kind, for the first event of a payment defines its mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601 with an offset) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
 
 /** The envelope; what is inside `object` depends on `type`. */
-export const stripeInput = z
+const stripeInput = z
   .looseObject({
     id: z.string().meta({ example: "evt_1QPaid" }),
     type: z.string().meta({ example: "checkout.session.completed" }),
@@ -53,11 +54,11 @@ export const stripeReply = z
   ])
   .meta({ id: "StripeReceived" });
 
-export function stripeRoutes(app: Hono, deps: StripeDeps): void {
+export function stripeRoutes(deps: StripeDeps): Route[] {
   const { ingress, log, now, refusals, stripeSecrets } = deps;
   const faultOf = createStripeVerifier(stripeSecrets);
 
-  app.post("/v1/webhooks/stripe", async (c) => {
+  async function handle(c: Context): Promise<Response> {
     if (stripeSecrets.length === 0) {
       return refuse(problem("not-found", "STRIPE_WEBHOOK_SECRETS is not set: no event of Stripe's could be verified."));
     }
@@ -68,7 +69,7 @@ export function stripeRoutes(app: Hono, deps: StripeDeps): void {
     const level = mapped.kind === "ignored" ? "info" : "warn";
     log[level]({ ...envelope, reason: mapped.reason }, "stripe event ignored");
     return reply({ received: true, ignored: mapped.reason });
-  });
+  }
 
   /** A wrong signature is a 400, as in Stripe's own examples: it is about the body, and asks for no credentials. */
   async function readSigned(c: Context): Promise<Read<unknown>> {
@@ -108,6 +109,22 @@ export function stripeRoutes(app: Hono, deps: StripeDeps): void {
         return refuse(problem("unavailable", `${posted.reason}. Sending the same event again is safe.`));
     }
   }
+
+  return [
+    route({
+      method: "post",
+      path: "/v1/webhooks/stripe",
+      name: "postStripeEvent",
+      access: "stripe",
+      tag: "events",
+      summary: "Post a signed event of Stripe's",
+      about: STRIPE_ABOUT,
+      body: { schema: stripeInput, required: true },
+      answers: { 200: { about: "Taken, or ignored and why", schema: stripeReply } },
+      refuses: [400, 404, 413, 415, 503],
+      handle,
+    }),
+  ];
 }
 
 function unsigned(fault: string): Read<never> {

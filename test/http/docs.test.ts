@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { parseEvent } from "../../src/domain/event.ts";
 import { deadMessage, harness, problemOf, redisAway } from "./support.ts";
 
@@ -208,4 +209,26 @@ describe("the home page", () => {
       expect(page).toContain("Redis is away: nothing can be counted now.");
     }
   });
+});
+
+test("each route has a row that says all of it: the document and the service cannot differ", () => {
+  const operations = Object.entries<Json>(document.paths).flatMap(([path, item]) =>
+    Object.entries<Json>(item).map(([method, operation]) => ({ path, method, operation })),
+  );
+  const ids = operations.map(({ operation }) => operation.operationId);
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const { path, method, operation } of operations) {
+    const statuses = Object.keys(operation.responses);
+    const access = operation.security.flatMap(Object.keys);
+    const where = `${method} ${path}`;
+    expect([where, statuses.includes("401")]).toEqual([where, access.some((name: string) => /Key|Token/.test(name))]);
+    expect([where, statuses.includes("413")]).toEqual([where, statuses.includes("415")]);
+    expect([where, operation.requestBody !== undefined && !statuses.includes("400")]).toEqual([where, false]);
+  }
+});
+
+test("a public linter finds nothing in the document", async () => {
+  const config = await createConfig({ extends: ["recommended"] });
+  const problems = await lintFromString({ source: JSON.stringify(document), config });
+  expect(problems.map(({ ruleId, message, location }) => [ruleId, message, location[0]?.pointer])).toEqual([]);
 });

@@ -1,10 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
-import { Hono } from "hono";
 import type { Event } from "../../src/domain/event.ts";
 import type { Posted } from "../../src/domain/ingress.ts";
-import { problemOf as problemFor, refuse } from "../../src/http/problem.ts";
-import { stripeReply, stripeRoutes } from "../../src/http/stripe.ts";
+import { stripeReply } from "../../src/http/stripe.ts";
 import { accepted, harness, NOW, post, problemOf, redisAway } from "./support.ts";
 
 const PATH = "/v1/webhooks/stripe";
@@ -23,13 +21,10 @@ interface Line {
 }
 
 function service() {
-  const h = harness();
-  const app = new Hono();
-  stripeRoutes(app, { ...h.deps, stripeSecrets: [SECRET] });
-  app.onError((error) => refuse(problemFor(error, PATH, h.deps.log)));
+  const h = harness({ stripeSecrets: [SECRET] });
   const send = (body: unknown) => {
     const raw = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
-    return post(app, PATH, raw, signed(raw));
+    return post(h.app, PATH, raw, signed(raw));
   };
   return Object.assign(h, { send, lines: h.logged as Line[] });
 }

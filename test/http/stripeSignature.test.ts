@@ -1,7 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
-import { Hono } from "hono";
-import { stripeRoutes } from "../../src/http/stripe.ts";
 import { createStripeVerifier } from "../../src/http/stripeSignature.ts";
 import { harness, NOW, post, problemOf } from "./support.ts";
 
@@ -15,10 +13,7 @@ const BODY = JSON.stringify({ id: "evt_1", type: "customer.created", data: { obj
 const NOW_S = NOW / 1000;
 
 function app(stripeSecrets = [FIRST, SECOND]) {
-  const h = harness();
-  const made = new Hono();
-  stripeRoutes(made, { ...h.deps, stripeSecrets });
-  return { app: made, posted: h.posted, logged: h.logged };
+  return harness({ stripeSecrets });
 }
 
 function v1(key: string | Uint8Array, { at = NOW_S as number | string, body = BODY as string | Uint8Array } = {}) {
