@@ -113,6 +113,9 @@ function open(address: RedisAddress, options: (typeof OPTIONS)[ConnectionKind]):
         redisOptions: { ...options, ...auth },
         enableOfflineQueue: !("enableOfflineQueue" in options),
         clusterRetryStrategy: COMMON.retryStrategy,
+        // While a slot moves, ASK and TRYAGAIN take turns: the caller waits, or journals, and not this client.
+        maxRedirections: 5,
+        retryDelayOnTryAgain: 50,
         lazyConnect: true,
       });
       // The same commands and events as a single connection, and all that this program uses of it.

@@ -24,11 +24,17 @@ export const NO_ANSWER = "Redis did not answer in time";
 const NOT_CONNECTED = /Connection is closed|connection close|Stream isn't writeable|max retries per request/;
 const TIMED_OUT = /^(?:Blocking c|C)ommand timed out|^Socket timeout/;
 
+/** How a cluster says that a slot is on its way to another node, or was left so. */
+const MOVING = /\bTRYAGAIN\b|Last error: (?:ReplyError: )?(?:ASK|MOVED) /;
+export const SLOT_MOVES =
+  "the slot of this partition is being moved to another node (if nobody moves it: redis-cli --cluster fix)";
+
 /** One line that says why Redis is away; undefined when the error means something else. */
 export function awayReason(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const message = error.message.replace(/\s+/g, " ");
   const code = (error as { code?: unknown }).code;
+  if (MOVING.test(message)) return SLOT_MOVES;
   if (CONDITIONS.test(message) || CONDITION_INSIDE.test(message)) return message.slice(0, 200);
   if (NOT_CONNECTED.test(message)) return "not connected to Redis";
   if (TIMED_OUT.test(message)) return NO_ANSWER;

@@ -67,6 +67,11 @@ export function tagOf(partition: number): string {
   return `{pp:${partition}}`;
 }
 
+/** Two keys of the partition's slot that nobody ever sets: script.ts says what for. */
+export function gateOf(tag: string): [first: string, second: string] {
+  return [tag, `${tag}:gate`];
+}
+
 /** Of all partitions, in their order. */
 export function tagsOf(partitions: number): string[] {
   return Array.from({ length: partitions }, (_, partition) => tagOf(partition));

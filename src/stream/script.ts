@@ -1,7 +1,15 @@
-/* How a Lua file becomes a typed function: its prelude, its registration, its call, its faults. */
+/*
+ * How a Lua file becomes a typed function: its prelude, its registration, its call, its faults.
+ *
+ * Each call declares the gate of its partition: two keys of the partition's slot that never exist. While a cluster moves
+ * the slot, the node that gives it away answers ASK to a key that it has not, and the one that takes it in TRYAGAIN to
+ * several keys of which it lacks one (cluster.c, getNodeByQuery). So no script starts on either side before the slot
+ * has arrived whole. The keys that a script touches could not do that: most are found while it runs, and one that has
+ * moved away fails it in its middle.
+ */
 import type { Redis } from "ioredis";
 import { awayReason, NO_ANSWER, RedisAway } from "./fault.ts";
-import { LUA_NAMES } from "./keys.ts";
+import { gateOf, LUA_NAMES } from "./keys.ts";
 import { nodesOf } from "./nodes.ts";
 import prelude from "./prelude.lua" with { type: "text" };
 
@@ -38,7 +46,7 @@ export function script(name: string, body: string, flag?: Flag) {
   return async (redis: Redis, tag: string, args: readonly Argument[]): Promise<unknown> => {
     try {
       return await (redis as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[`pp_${name}`]?.(
-        tag,
+        ...gateOf(tag),
         ...args,
       );
     } catch (error) {
@@ -93,7 +101,7 @@ async function closeUnlessItAnswers(node: Redis): Promise<void> {
 export function defineScripts(redis: Redis, clock: string = CLOCK): void {
   for (const { name, body, flag } of scripts) {
     redis.defineCommand(name, {
-      numberOfKeys: 1,
+      numberOfKeys: 2,
       lua: `#!lua${flag === undefined ? "" : ` flags=${flag}`}\n${LUA_NAMES}\n${clock}\n${prelude}\n${body}`,
     });
   }

@@ -1,0 +1,115 @@
+/* A partition's slot moves to another node of a cluster, key by key: no script starts before all of it has arrived. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import type { Redis } from "ioredis";
+import { STATES, type State } from "../../src/domain/lifecycle.ts";
+import { connect } from "../../src/stream/connect.ts";
+import { createDeadLetters } from "../../src/stream/dead.ts";
+import { awayReason, SLOT_MOVES } from "../../src/stream/fault.ts";
+import { gateOf, tagOf } from "../../src/stream/keys.ts";
+import { createMessages } from "../../src/stream/messages.ts";
+import { createQueues } from "../../src/stream/queues.ts";
+import { bury, defer, lose, sent } from "../../src/stream/settle.ts";
+import { take } from "../../src/stream/take.ts";
+import { startCluster, type TestCluster, type TestNode } from "../support/cluster.ts";
+import { eventWith } from "../support/event.ts";
+import { openIngress } from "../support/ingress.ts";
+import { failOnLeaks } from "../support/leaks.ts";
+import { accepted, DAY_MS, takeAll } from "./fixture.ts";
+
+const TAG = tagOf(0);
+
+let cluster: TestCluster;
+let redis: Redis;
+beforeAll(async () => {
+  cluster = await startCluster(2);
+  redis = connect(cluster.address, "worker");
+  redis.on("error", () => {});
+  await redis.connect();
+});
+afterEach(() => redis.disconnect());
+afterAll(() => cluster.stop());
+failOnLeaks();
+
+/** A message in each state that a message can wait in, and one that is done. Returns their ids, by state. */
+async function fillPartition(): Promise<Map<State, string>> {
+  const ids = new Map<State, string>();
+  const post = async (name: State, options = {}) => {
+    const event = eventWith(`evt_${name}`, { delayMs: 0, ...options });
+    ids.set(name, accepted(await openIngress(redis, { delayMs: 0 }).post(event)).messageId);
+  };
+  const taken = async (name: State) => {
+    await post(name);
+    const [claim] = await takeAll(redis, "a");
+    if (claim === undefined) throw new Error(`${name} was not taken`);
+    return claim;
+  };
+  await sent(redis, TAG, "a", DAY_MS, [{ ...(await taken("sent")), reply: "250 ok" }]);
+  await defer(redis, TAG, "a", [{ ...(await taken("deferred")), delayMs: DAY_MS, reason: "451 busy" }]);
+  await bury(redis, TAG, "a", [{ ...(await taken("dead")), reason: "550 no" }]);
+  await lose(redis, TAG, "a", [{ ...(await taken("unknown")), resendDelayMs: undefined, reason: "lost" }]);
+  await taken("sending");
+  await post("held", { hold: true });
+  await post("scheduled", { delayMs: DAY_MS });
+  await post("cancelled", { delayMs: DAY_MS });
+  await openIngress(redis, {}).rollback("evt_cancelled");
+  await post("queued");
+  await createQueues(redis, 1).pause("low");
+  return ids;
+}
+
+async function statesOf(ids: ReadonlyMap<State, string>): Promise<[State, State | undefined][]> {
+  const messages = createMessages(redis, 1);
+  return Promise.all([...ids].map(async ([name, id]) => [name, (await messages.byId(id))?.state]));
+}
+
+test("while it moves each script is refused and each message is found; then all goes on, on the other node", async () => {
+  const ids = await fillPartition();
+  expect([...ids.keys()].sort()).toEqual(STATES.filter((state) => state !== "bounced").sort());
+  const unmoved = [...ids.keys()].map((name) => [name, name]);
+  expect(await statesOf(ids)).toEqual(unmoved as never);
+
+  const slot = Number(await cluster.nodes[0]?.raw.cluster("KEYSLOT", TAG));
+  const owner = Math.floor(slot / (16_384 / 2));
+  const [source, target] = [cluster.nodes[owner], cluster.nodes[1 - owner]] as [TestNode, TestNode];
+  await target.raw.cluster("SETSLOT", slot, "IMPORTING", source.id);
+  await source.raw.cluster("SETSLOT", slot, "MIGRATING", target.id);
+  const keys = (await source.raw.cluster("GETKEYSINSLOT", slot, 1_000)) as string[];
+  expect(keys.length).toBeGreaterThan(ids.size + 8);
+
+  // None of them gets arguments: one that is started fails otherwise than by being refused.
+  const scripts = Object.keys(redis).filter((name) => name.startsWith("pp_"));
+  expect(scripts.length).toBeGreaterThan(20);
+  const callable = redis as unknown as Record<string, (...keys: string[]) => Promise<unknown>>;
+  const refusalOf = (name: string) =>
+    callable[name]?.(...gateOf(TAG)).then(
+      () => `${name} ran`,
+      ({ message }: Error) => (awayReason(new Error(message)) === SLOT_MOVES ? undefined : `${name}: ${message}`),
+    );
+  for (const key of [undefined, ...keys]) {
+    if (key !== undefined) await source.raw.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5_000);
+    // Every script at each end of the way, some in between: each answer takes its turns.
+    const some = key === undefined || key === keys.at(-1) ? scripts : scripts.slice(0, 2);
+    expect((await Promise.all(some.map(refusalOf))).filter((problem) => problem !== undefined)).toEqual([]);
+    expect(await statesOf(ids)).toEqual(unmoved as never);
+  }
+  const ingress = openIngress(redis, { delayMs: 0 });
+  for (const answer of [
+    await ingress.post(eventWith("evt_new")),
+    await ingress.post(eventWith("evt_queued", { delayMs: 0 })),
+    await ingress.rollback("evt_held"),
+    await ingress.commit("evt_held"),
+  ]) {
+    expect(answer).toEqual({ kind: "unavailable", reason: SLOT_MOVES });
+  }
+
+  for (const node of [target, source]) await node.raw.cluster("SETSLOT", slot, "NODE", target.id);
+  expect(accepted(await ingress.post(eventWith("evt_queued", { delayMs: 0 }))).duplicate).toBe(true);
+  expect(accepted(await ingress.post(eventWith("evt_new"))).duplicate).toBe(false);
+  const claims = await take(redis, TAG, "b", 10, [10, 0, 0]);
+  expect(claims.map(({ messageId }) => messageId).sort()).toEqual(
+    [ids.get("queued"), accepted(await ingress.post(eventWith("evt_new"))).messageId].sort() as string[],
+  );
+  expect(await ingress.commit("evt_held")).toMatchObject({ kind: "committed" });
+  expect(await createDeadLetters(redis, 1, DAY_MS).replay(ids.get("dead") ?? "", {})).toBe("replayed");
+  expect(await source.raw.dbsize()).toBe(0);
+});

@@ -1,0 +1,60 @@
+/* A real Redis Cluster, of masters alone, or with a replica for each. */
+import type { RedisAddress } from "../../src/stream/connect.ts";
+import { freePort } from "./freePort.ts";
+import { startRedis, type TestRedis } from "./redis.ts";
+import { until } from "./until.ts";
+
+export interface TestNode extends TestRedis {
+  port: number;
+  id: string;
+}
+
+export interface TestCluster {
+  /** The masters first; behind them as many replicas, in the same order. */
+  nodes: TestNode[];
+  address: RedisAddress;
+  stop(): Promise<void>;
+}
+
+const SLOTS = 16_384;
+
+/** @param masters each has the same share of the slots, in order */
+export async function startCluster(masters: number, options: { replicas?: boolean } = {}): Promise<TestCluster> {
+  const count = options.replicas ? 2 * masters : masters;
+  const nodes = await Promise.all(Array.from({ length: count }, startNode));
+  const first = nodes[0] as TestNode;
+  for (const [i, node] of nodes.entries()) {
+    await node.raw.cluster("SET-CONFIG-EPOCH", i + 1);
+    if (i > 0) await first.raw.cluster("MEET", "127.0.0.1", node.port);
+    if (i >= masters) continue;
+    const share = Math.ceil(SLOTS / masters);
+    await node.raw.call("CLUSTER", "ADDSLOTSRANGE", i * share, Math.min(SLOTS, (i + 1) * share) - 1);
+  }
+  const knows = async (node: TestNode) =>
+    String(await node.raw.cluster("NODES"))
+      .trim()
+      .split("\n").length === count;
+  for (const node of nodes) await until("a node knows the others", () => knows(node));
+  for (const [i, node] of nodes.slice(masters).entries()) await node.raw.cluster("REPLICATE", nodes[i]?.id ?? "");
+  for (const [i, node] of nodes.entries()) {
+    const isUp = async () => String(await node.raw.cluster("INFO")).includes("cluster_state:ok");
+    await until("the cluster is up", isUp, 30_000);
+    if (i < masters) continue;
+    const follows = async () => /^master_link_status:up/m.test(await node.raw.info("replication"));
+    await until("a replica follows", follows, 30_000);
+  }
+  return {
+    nodes,
+    address: { kind: "cluster", hosts: nodes.map(({ port }) => ({ host: "127.0.0.1", port })) },
+    stop: async () => void (await Promise.all(nodes.map((node) => node.stop()))),
+  };
+}
+
+async function startNode(): Promise<TestNode> {
+  const port = freePort();
+  const server = await startRedis(
+    ...["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--port", String(port)],
+    ...["--cluster-node-timeout", "2000"],
+  );
+  return Object.assign(server, { port, id: String(await server.raw.cluster("MYID")) });
+}
