@@ -1,5 +1,5 @@
 /* A real redis-server of its own for a test file, with the repository's redis.conf, in a temp folder. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Redis from "ioredis";
@@ -22,12 +22,14 @@ export interface TestRedis {
 export async function startRedis(...extra: string[]): Promise<TestRedis> {
   const directory = mkdtempSync(join(tmpdir(), "pp-"));
   const path = join(directory, "r.sock");
+  const config = join(directory, "redis.conf"); // a copy: a sentinel makes the server rewrite its file
+  copyFileSync(join(import.meta.dir, "../../redis.conf"), config);
   let server: Bun.Subprocess | undefined;
   const raw = new Redis({ path, protocol: 2, lazyConnect: true, maxRetriesPerRequest: null, retryStrategy: () => 20 });
   raw.on("error", () => {});
 
   async function start(...more: string[]): Promise<void> {
-    const command = ["redis-server", join(import.meta.dir, "../../redis.conf"), "--dir", directory];
+    const command = ["redis-server", config, "--dir", directory];
     const log = join(directory, "log");
     const options = ["--unixsocket", path, ...extra, ...more];
     const child = Bun.spawn([...command, ...options], { stdout: Bun.file(log), stderr: "ignore" });

@@ -1,0 +1,124 @@
+/*
+ * The load of a soak, and its checker: posts at a steady rate, some of them due at once and some later, each twentieth
+ * rolled back at once. A post that got no answer is repeated with the same id, as a producer does. In the end each event that was accepted and not rolled back
+ * has one mail, and no other mail was sent.
+ */
+import { eventWith } from "../../test/support/event.ts";
+import type { FakeRelay } from "../../test/support/relay.ts";
+import { INGEST_KEY, type TestService } from "../../test/support/service.ts";
+
+const ROLL_BACK_EACH = 20;
+/** The events take turns. */
+const DELAYS_MS = [0, 0, 3_000];
+const GIVE_UP_MS = 60_000;
+
+export interface Load {
+  /** Posts for so long, and goes on meanwhile; `finish` waits for the last answers. */
+  run(forMs: number): Promise<void>;
+  finish(): Promise<void>;
+  /** Requests that got no answer, and were repeated. */
+  repeated(): number;
+  /** Prints what came of it; resolves with whether all is well. Stops the service when the mails are there. */
+  check(settleMs: number): Promise<boolean>;
+}
+
+/** @param service the one that runs now */
+export function createLoad(port: number, perSecond: number, relay: FakeRelay, service: () => TestService): Load {
+  /** By message id: what the 202 said. */
+  const accepted = new Map<string, string>();
+  const cancelled = new Set<string>();
+  const timesMs: number[] = [];
+  const inFlight = new Set<Promise<void>>();
+  const mailed = new Map<string, number>();
+  let [repeated, next, read] = [0, 0, 0];
+
+  /** The answer to a request that is repeated until there is one. */
+  async function ask(path: string, body?: unknown): Promise<Record<string, string>> {
+    const deadline = performance.now() + GIVE_UP_MS;
+    for (;;) {
+      const startedAt = performance.now();
+      try {
+        const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${INGEST_KEY}` },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        });
+        const answer = (await response.json()) as Record<string, string>;
+        if (!response.ok) {
+          const log = service().lines.filter(({ level }) => Number(level) >= 40);
+          const last = log.slice(-10).map((one) => JSON.stringify(one));
+          throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}\n${last.join("\n")}`);
+        }
+        if (body !== undefined) timesMs.push(performance.now() - startedAt);
+        return answer;
+      } catch (error) {
+        // The service was killed, or is starting.
+        if (performance.now() > deadline || String(error).startsWith("Error: /v1")) throw error;
+        repeated++;
+        await Bun.sleep(50);
+      }
+    }
+  }
+
+  async function postOne(): Promise<void> {
+    const n = next++;
+    const delayMs = DELAYS_MS[n % DELAYS_MS.length] ?? 0;
+    const { id = "", durability = "" } = await ask("/v1/events", eventWith(`evt_${n}`, { delayMs }));
+    accepted.set(id, durability);
+    if (n % ROLL_BACK_EACH !== 0) return;
+    const { result } = await ask(`/v1/events/evt_${n}/rollback`);
+    if (result === "cancelled" || (result === "journaled" && durability === "journaled")) cancelled.add(id);
+  }
+
+  function readMails(): void {
+    for (; read < relay.received.length; read++) {
+      const id = /^Message-ID: <(.+)@/m.exec(String(relay.received[read]?.raw))?.[1] ?? "none";
+      mailed.set(id, (mailed.get(id) ?? 0) + 1);
+    }
+  }
+
+  const countBy = (words: Iterable<string>): string => {
+    const counts = new Map<string, number>();
+    for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+    return [...counts].map(([word, count]) => `${count} ${word}`).join(", ") || "none";
+  };
+
+  return {
+    async run(forMs) {
+      const startedAt = performance.now();
+      for (let n = 0; performance.now() - startedAt < forMs; n++) {
+        const one = postOne().finally(() => inFlight.delete(one));
+        inFlight.add(one);
+        await Bun.sleep(Math.max(0, startedAt + ((n + 1) * 1_000) / perSecond - performance.now()));
+      }
+    },
+    async finish() {
+      await Promise.all(inFlight);
+    },
+    repeated: () => repeated,
+    async check(settleMs) {
+      const wanted = new Set([...accepted.keys()].filter((id) => !cancelled.has(id)));
+      const deadline = performance.now() + settleMs;
+      while (mailed.size < wanted.size && performance.now() < deadline) {
+        await Bun.sleep(100);
+        readMails();
+      }
+      await service().stop();
+      readMails();
+      const missing = [...wanted].filter((id) => !mailed.has(id));
+      const twice = [...mailed].filter(([, count]) => count > 1).map(([id]) => id);
+      const unwanted = [...mailed.keys()].filter((id) => !wanted.has(id));
+      const of = (ids: string[]) => `${ids.length} (${countBy(ids.map((id) => accepted.get(id) ?? "unknown"))})`;
+      timesMs.sort((a, b) => a - b);
+      const percentile = (p: number) => (timesMs[Math.floor(timesMs.length * p)] ?? 0).toFixed(1);
+      console.log(`posts ${accepted.size}: ${countBy(accepted.values())}; requests repeated: ${repeated}`);
+      console.log(
+        `a post took ${percentile(0.5)} ms at p50, ${percentile(0.99)} at p99, ${percentile(0.99999)} at most`,
+      );
+      console.log(`rolled back: ${cancelled.size}; mails: ${read} for ${wanted.size} events that stand`);
+      console.log(`missing ${of(missing)}, sent twice ${of(twice)}, sent for nothing ${of(unwanted)}`);
+      if (twice.length > 0) console.log("twice:", twice.slice(0, 5));
+      return missing.length + twice.length + unwanted.length === 0;
+    },
+  };
+}
