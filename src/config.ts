@@ -45,6 +45,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     config.PORT !== 0
   )
     refuse("CATCHER_PORT", String(config.CATCHER_PORT), `${SETTINGS.CATCHER_PORT.allowed} that is not PORT`);
+  if (config.MIN_REPLICAS > 0 && config.REDIS_URL === undefined)
+    refuse(
+      "MIN_REPLICAS",
+      String(config.MIN_REPLICAS),
+      "0 where REDIS_URL is unset: the embedded Redis has no replicas",
+    );
   need(config, "sql", ["BOOKING_SQL_URL", "BOOKING_SQL_QUERY"]);
   need(config, "http", ["BOOKING_HTTP_URL", "BOOKING_HTTP_KEY"]);
   if (config.ALERT_URL !== undefined && config.ALERT_KEY === undefined)

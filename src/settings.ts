@@ -44,6 +44,12 @@ export const SETTINGS = {
     secret: "credentials",
     parse: parseRedisUrl,
   } as Setting<RedisAddress>,
+  MIN_REPLICAS: integer(
+    0,
+    0,
+    100,
+    "Replicas of REDIS_URL that must have an event before it is answered replicated; with fewer it is journaled as well. As many as there are, for a failover that loses none.",
+  ),
   PARTITIONS: integer(
     1,
     1,

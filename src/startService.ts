@@ -46,6 +46,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const embedded = config.REDIS_URL === undefined ? await startEmbeddedRedis(config.DATA_DIR, log) : undefined;
   const address = embedded?.address ?? (config.REDIS_URL as RedisAddress);
   const redis = openRedis(address, "ingress", log);
+  // A wait for replicas holds up what is sent behind it.
+  const posting = config.MIN_REPLICAS > 0 ? openRedis(address, "ingress", log) : redis;
 
   let durability: Durability = "written";
   const refreshDurability = async () => {
@@ -55,7 +57,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
     durability = now;
   };
   // It goes on trying; with sentinels that are away, without an end.
-  await Promise.race([redis.connect().then(refreshDurability, () => {}), Bun.sleep(CONNECT_WAIT_MS)]);
+  const connecting = [redis.connect().then(refreshDurability), ...(posting === redis ? [] : [posting.connect()])];
+  await Promise.race([Promise.allSettled(connecting), Bun.sleep(CONNECT_WAIT_MS)]);
   redis.on("ready", () => void refreshDurability());
   const durabilityTimer = setInterval(() => void refreshDurability(), DURABILITY_INTERVAL_MS);
 
@@ -67,7 +70,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     () => journal.stats(),
     () => countDelayedSyncs(redis),
   );
-  const stream = createIngress(redis, {
+  const stream = createIngress(posting, {
     partitions: config.PARTITIONS,
     delayMs: config.DELAY_MS,
     dedupTtlMs: config.DEDUP_TTL_MS,
@@ -75,6 +78,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     firstCheckMs: config.CHECK_BACKS[0] ?? 0,
     maxBacklog: config.MAX_BACKLOG,
     durability: () => durability,
+    minReplicas: config.MIN_REPLICAS,
     log,
   });
   const journal = new Journal(config.DATA_DIR, config.JOURNAL_MAX_BYTES, log);
@@ -126,6 +130,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
       await ingress.stop();
       journal.close();
       redis.disconnect();
+      posting.disconnect();
       await embedded?.stop();
       lock.release();
       log.info("service stopped");

@@ -23,6 +23,7 @@ const DEFAULTS: Config = {
   ROLE: "all",
   DATA_DIR: "./data",
   REDIS_URL: undefined,
+  MIN_REPLICAS: 0,
   PARTITIONS: 1,
   SMTP_URL: undefined,
   CATCHER_PORT: 1025,
@@ -183,6 +184,7 @@ describe("a bad setting", () => {
         "redis+sentinel://h1:26379/main?db=1",
       ],
     ],
+    MIN_REPLICAS: ["-1", "101", "all"],
     PARTITIONS: ["0", "257", "-1", "two"],
     SMTP_URL: [
       "localhost:25",
@@ -304,6 +306,13 @@ describe("a bad setting", () => {
       { numRuns: 300 },
     );
   });
+});
+
+test("MIN_REPLICAS needs a Redis that can have replicas", () => {
+  expect(errorOf({ MIN_REPLICAS: "1" })).toBe(
+    'MIN_REPLICAS is "1", allowed: 0 where REDIS_URL is unset: the embedded Redis has no replicas',
+  );
+  expect(loadConfig({ MIN_REPLICAS: "1", REDIS_URL: "redis://h" }).MIN_REPLICAS).toBe(1);
 });
 
 describe("what is accepted at start", () => {

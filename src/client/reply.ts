@@ -22,11 +22,12 @@ export interface Accepted {
   /** The same event was accepted before, and has its id still: for 24 h by default, and while its mail is owed. */
   duplicate: boolean;
   /**
-   * `fsynced`: on Redis's disk. `written`: in Redis's append-only file, synced within a second. `journaled`: synced
-   * on the service's own disk, not in Redis yet. `volatile`: its Redis has no AOF, leaves its
-   * sync to the operating system, or may evict any key.
+   * `replicated`: in Redis, and on so many replicas of it as the service's MIN_REPLICAS says. `fsynced`: on the disk of
+   * this one Redis, which a failover may leave behind. `written`: in its append-only file, synced within a second.
+   * `journaled`: synced on the service's own disk, not in Redis yet, or on too few replicas. `volatile`: its Redis has no
+   * AOF, leaves its sync to the operating system, or may evict any key.
    */
-  durability: "fsynced" | "written" | "journaled" | "volatile";
+  durability: "replicated" | "fsynced" | "written" | "journaled" | "volatile";
 }
 
 /** Kept on the service's disk until its Redis is back. */

@@ -2,11 +2,24 @@ import type { Event } from "./event.ts";
 import type { State } from "./lifecycle.ts";
 
 /**
- * What a 2xx stands for. `fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second.
- * `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF,
- * leaves its sync to the operating system, or may evict any key.
+ * What a 2xx stands for. `replicated`: in Redis, and on MIN_REPLICAS replicas of it. `fsynced`: on the disk of this one
+ * Redis. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet, or
+ * on too few replicas. `volatile`: this Redis has no AOF, leaves its sync to the operating system, or may evict any key.
  */
-export type Durability = "fsynced" | "written" | "journaled" | "volatile";
+export type Durability = "replicated" | "fsynced" | "written" | "journaled" | "volatile";
+
+/** Not taken, as far as is known: the same again is safe. */
+export interface Unavailable {
+  kind: "unavailable";
+  reason: string;
+  /** There is no memory for an event, but commits and rollbacks are taken. */
+  takesDecisions?: true;
+  /**
+   * Redis has taken it all the same, and fewer replicas than MIN_REPLICAS: a failover may lose it. A number for the
+   * connection: with another one, Redis may be another one, which does not have it.
+   */
+  writtenOver?: number;
+}
 
 export interface Accepted {
   kind: "accepted";
@@ -28,11 +41,7 @@ export type Posted =
   | { kind: "conflict"; messageId: string }
   /** Not accepted: the backlog is at its limit. */
   | { kind: "full"; limit: number }
-  /**
-   * Not accepted, as far as is known: posting the same event again is safe.
-   * `takesDecisions`: there is no memory for an event, but commits and rollbacks are taken.
-   */
-  | { kind: "unavailable"; reason: string; takesDecisions?: true };
+  | Unavailable;
 
 export type Committed =
   /** It waits for no decision, any more or at all, and is not cancelled. */
@@ -42,7 +51,7 @@ export type Committed =
   | { kind: "not_found" }
   /** Kept on the local disk until Redis is back. */
   | { kind: "journaled"; messageId: string }
-  | { kind: "unavailable"; reason: string };
+  | Unavailable;
 
 export type RolledBack =
   /** No mail has left, and none will. */
@@ -53,7 +62,7 @@ export type RolledBack =
   | { kind: "too_late"; messageId: string; state: State }
   /** Kept on the local disk until Redis is back; it wins over its event, in whichever order they came. */
   | { kind: "journaled"; messageId: string }
-  | { kind: "unavailable"; reason: string };
+  | Unavailable;
 
 /** Where events are taken in, and decided. */
 export interface Ingress {

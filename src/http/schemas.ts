@@ -15,7 +15,7 @@ const cursor = z
   .nullable()
   .meta({ description: "Pass it on to get the next page, which may be empty; null where there is no more." });
 
-const DURABILITIES = ["fsynced", "written", "journaled", "volatile"] as const;
+const DURABILITIES = ["replicated", "fsynced", "written", "journaled", "volatile"] as const;
 
 export const acceptedReply = z
   .object({
@@ -26,7 +26,7 @@ export const acceptedReply = z
     duplicate: z.boolean().meta({ description: "The same event was accepted before, and has its id still." }),
     durability: z.enum(DURABILITIES).meta({
       description:
-        "`fsynced`: on Redis's disk. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet. `volatile`: this Redis has no AOF, leaves its sync to the operating system, or may evict any key.",
+        "`replicated`: in Redis, and on MIN_REPLICAS replicas of it. `fsynced`: on the disk of this one Redis, which a failover may leave behind. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet, or on too few replicas. `volatile`: this Redis has no AOF, leaves its sync to the operating system, or may evict any key.",
     }),
   })
   .meta({ id: "Accepted" });

@@ -6,6 +6,7 @@
  *   - What the ingress says to all of them is nobody's fault, and tried again for as long as it says so. Put aside is
  *     only what cannot be read, and what failed more than MAX_FAILURES times while others of its kind and partition got
  *     through.
+ *   - What goes to Redis and has too few replicas there stays as well (put.ts).
  *   - Taking over is idempotent, so an entry that was taken over twice, or had got through before, does no harm.
  */
 import { setImmediate as turn } from "node:timers/promises";
@@ -14,7 +15,10 @@ import { backoffMs } from "../domain/backoff.ts";
 import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
 import type { KeptEntry } from "./entry.ts";
+import { createFailures } from "./failures.ts";
 import type { Journal } from "./journal.ts";
+import { newPass, type Pass, type Verdict } from "./pass.ts";
+import { createPut } from "./put.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface DrainOptions {
@@ -44,29 +48,13 @@ const FIRST_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 2_000;
 const MAX_FAILURES = 20;
 
-type Verdict = "done" | "full" | "away" | "failed";
-
-/** What one pass has done and met so far. */
-interface Pass {
-  done: number;
-  failed: boolean;
-  /** Events of which something could not go. */
-  keptBack: Set<string>;
-  /** Partitions that are away, or answer with nothing but errors. */
-  shut: Set<number>;
-  /** Partitions that have no room for a post; a rollback may make some. */
-  full: Set<number>;
-  /** By partition: errors since it took something. */
-  errors: Map<number, number>;
-}
-
 export function createDrain(options: DrainOptions): Drain {
   const { inner, upstream, partitions, partitionOf, journal, log, random, maxPauseMs = MAX_PAUSE_MS } = options;
   let stopped = false;
   let running: Promise<void> | undefined;
   let endPause: (() => void) | undefined;
-  /** By seq: how often it failed while others got through, and how many had when it failed last. */
-  const failures = new Map<number, { times: number; othersTaken: number }>();
+  const failures = createFailures();
+  const put = createPut();
 
   async function run(): Promise<void> {
     const startedAt = performance.now();
@@ -74,11 +62,11 @@ export function createDrain(options: DrainOptions): Drain {
     let unusable = false;
     for (let fruitless = 0; !stopped && journal.depth() > 0; ) {
       try {
-        const { done, failed } = await pass();
+        const now = await pass();
         unusable = false;
-        drained += done;
+        drained += now.done;
         // What fails is tried again after longer and longer, however much the others get done.
-        fruitless = done > 0 && !failed ? 0 : fruitless + 1;
+        fruitless = now.done + now.put > 0 && !now.failed ? 0 : fruitless + 1;
       } catch (error) {
         // What was taken over and is still there is taken over once more later, which does no harm.
         if (!unusable) log.error({ err: error }, "journal cannot be read or shortened, it is tried again");
@@ -87,31 +75,42 @@ export function createDrain(options: DrainOptions): Drain {
       }
       if (journal.depth() > 0) await pause(fruitless);
     }
-    failures.clear();
+    failures.forgetAll();
+    put.forget();
     running = undefined;
     if (!stopped) log.warn({ drained, durationMs: Math.round(performance.now() - startedAt) }, "journal drained");
   }
 
-  async function pass(): Promise<{ done: number; failed: boolean }> {
-    const now: Pass = {
-      done: 0,
-      failed: false,
-      keptBack: new Set(),
-      shut: new Set(),
-      full: new Set(),
-      errors: new Map(),
-    };
-    for (let after = 0; !stopped && now.shut.size < partitions; ) {
+  async function pass(): Promise<Pass> {
+    const now = newPass();
+    await probe(now);
+    let after = put.upTo();
+    while (!stopped && !now.again && now.shut.size < partitions) {
       const entries = journal.oldest(BATCH, after);
       const last = entries.at(-1);
       if (last === undefined) break;
       after = last.seq;
-      const done = await takeOver(entries, now);
-      if (done.length > 0) journal.remove(done);
-      now.done += done.length;
+      remove(await takeOver(entries, now), now);
       await turn(); // a request's, when there is nothing here to wait for
     }
+    if (now.again) put.forget();
+    else if (!stopped && !now.failed && now.keptBack.size + now.shut.size === 0) put.passed(after);
     return now;
+  }
+
+  /** What was put before finds out whether replicas have it now. */
+  async function probe(now: Pass): Promise<void> {
+    const probes = put.probes();
+    const verdicts = await Promise.all(probes.map(takeOverOne));
+    const done = probes.filter((entry, i) => settled(entry, verdicts[i] as Verdict, now));
+    remove(done, now);
+    now.put = 0; // nothing new
+    if (done.length > 0) now.again = true;
+  }
+
+  function remove(done: readonly KeptEntry[], now: Pass): void {
+    if (done.length > 0) journal.remove(done);
+    now.done += done.length;
   }
 
   /** Posts that follow each other travel together. */
@@ -123,6 +122,7 @@ export function createDrain(options: DrainOptions): Drain {
         run.push(entries[i + run.length] as KeptEntry);
       }
       i += run.length;
+      if (now.again) break;
       const free = run.filter((entry) => mayGo(entry, now));
       const verdicts = await Promise.all(free.map(takeOverOne));
       for (const [n, entry] of free.entries()) if (settled(entry, verdicts[n] as Verdict, now)) done.push(entry);
@@ -139,13 +139,20 @@ export function createDrain(options: DrainOptions): Drain {
   }
 
   /** Whether it is taken over; else its event, and maybe more, is kept back for the rest of this pass. */
-  function settled({ eventId }: KeptEntry, verdict: Verdict, now: Pass): boolean {
+  function settled(entry: KeptEntry, verdict: Verdict, now: Pass): boolean {
+    const { eventId } = entry;
     const partition = partitionOf(eventId);
     if (verdict === "done") {
       now.errors.delete(partition);
       return true;
     }
+    if (typeof verdict === "object") {
+      now.put += 1;
+      if (!put.add(partition, entry, verdict.connection)) now.again = true;
+      return false; // the rest of its event may follow
+    }
     now.keptBack.add(eventId);
+    if (verdict === "lost" || (verdict === "away" && put.probes().length > 0)) now.again = true;
     if (verdict === "away") now.shut.add(partition);
     if (verdict === "full") now.full.add(partition);
     if (verdict === "failed") {
@@ -173,29 +180,27 @@ export function createDrain(options: DrainOptions): Drain {
           ? inner.commit(eventId)
           : inner.rollback(eventId),
     );
-    if (answer === "failed") hasFailed(entry);
-    else if (answer !== "away") failures.delete(entry.seq);
+    if (answer === "failed" && failures.count(entry, upstream.taken(entry)) > MAX_FAILURES) putAside(entry);
+    if (answer !== "failed" && answer !== "away") failures.forget(entry);
     if (answer === "away" || answer === "failed") return answer;
     if (answer === "refused" || answer.kind === "full") return "full";
+    if (answer.kind === "put") return answer;
+    if (
+      answer.kind === "not_found" &&
+      put.probes().length > 0 &&
+      journal.find(eventId).some(({ kind }) => kind === "post")
+    )
+      return "lost";
     if (answer.kind === "conflict" || answer.kind === "not_found") {
       log.warn({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
     }
     return "done";
   }
 
-  /** Says nothing about the entry, unless others got through since it failed last. */
-  function hasFailed(entry: KeptEntry): void {
-    const othersTaken = upstream.taken(entry);
-    const last = failures.get(entry.seq);
-    const times = last === undefined || othersTaken > last.othersTaken ? (last?.times ?? 0) + 1 : last.times;
-    failures.set(entry.seq, { times, othersTaken });
-    if (times > MAX_FAILURES) putAside(entry);
-  }
-
   function putAside(entry: KeptEntry, error?: unknown): void {
     const { eventId, kind } = entry;
     journal.reject(entry);
-    failures.delete(entry.seq);
+    failures.forget(entry);
     log.error({ err: error, eventId, kind }, "journal entry put aside, it cannot be taken over");
   }
 

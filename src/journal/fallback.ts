@@ -4,6 +4,7 @@
  *   - While something of an event is journaled, all that concerns this event goes to the journal: a rollback
  *     never overtakes its event, nor the event its rollback.
  *   - Once a partition was unavailable, it is not asked again by each request: the drain finds out when it is back.
+ *   - What Redis has on too few replicas (MIN_REPLICAS) is journaled until they have it: put.ts.
  *   - An error that nobody foresaw is no answer either: what met it is journaled too.
  *   - Refused only when the journal has no room either.
  */
@@ -63,7 +64,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
   ): Promise<T | undefined> {
     if (upstream.isAway(question) || journal.find(question.eventId).length > 0) return undefined;
     const answer = await upstream.ask(question, put);
-    return typeof answer === "string" ? undefined : answer;
+    return typeof answer === "string" || answer.kind === "put" ? undefined : (answer as T);
   }
 
   async function journalPost(event: Event): Promise<Posted> {

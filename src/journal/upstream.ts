@@ -3,20 +3,27 @@
  * how much it has taken. An error that nobody foresaw is no verdict on what was asked: the same may be asked again.
  */
 import type { Logger } from "pino";
-import type { Committed, Posted, RolledBack } from "../domain/ingress.ts";
+import type { Committed, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
 import type { Entry } from "./entry.ts";
 
 type Question = Pick<Entry, "kind" | "eventId">;
 
+/** Redis has it, on too few replicas: as good as away for who waits, but not for the drain. */
+export interface PutOnly {
+  kind: "put";
+  /** As in Unavailable. */
+  connection: number;
+}
+
 export interface Upstream {
   /**
-   * Its answer; else "away", "refused" (a post, of which it takes none now), or "failed" with an error that may be this
-   * question's or everybody's.
+   * Its answer; else "away", put only, "refused" (a post, of which it takes none now), or "failed" with an error that may
+   * be this question's or everybody's.
    */
   ask<T extends Posted | Committed | RolledBack>(
     question: Question,
     put: () => Promise<T>,
-  ): Promise<Exclude<T, { kind: "unavailable" }> | "away" | "refused" | "failed">;
+  ): Promise<Exclude<T, Unavailable> | PutOnly | "away" | "refused" | "failed">;
   /** For a question like this one. */
   isAway(question: Question): boolean;
   /** The next one who wants something of this event's partition asks, and finds out. */
@@ -47,12 +54,13 @@ export function createUpstream(partitions: number, partitionOf: (eventId: string
           if (kind === "post") partition.refusesPosts = false;
           if (!partition.refusesPosts) partition.said = undefined;
           if (answer.kind !== "full") partition.taken[kind] += 1;
-          return answer as Exclude<T, { kind: "unavailable" }>;
+          return answer as Exclude<T, Unavailable>;
         }
         if (partition.said !== "away") log.error({ reason: answer.reason }, "redis is away, events are journaled");
         partition.said = "away";
         partition.refusesPosts = "takesDecisions" in answer;
         partition.away = !partition.refusesPosts;
+        if (answer.writtenOver !== undefined) return { kind: "put", connection: answer.writtenOver };
         return partition.away ? "away" : "refused";
       } catch (error) {
         if (partition.said !== "failed")

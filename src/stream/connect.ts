@@ -94,6 +94,8 @@ export function connect(address: RedisAddress, kind: ConnectionKind, clock?: str
     if (error.command?.name === "select") redis.disconnect(true);
   });
   defineScripts(redis, clock);
+  // A cluster's nodes are asked on their own connections, too (nodes.ts).
+  redis.on("+node", (node: Redis) => defineScripts(node, clock));
   return redis;
 }
 

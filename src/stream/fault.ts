@@ -10,7 +10,7 @@ export const OUT_OF_MEMORY = /\bOOM\b/;
 
 /** Replies that start so are about the server's condition, not about the command. */
 const CONDITIONS =
-  /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY |CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients)/;
+  /^(?:MISCONF|READONLY|NOREPLICAS|OOM|LOADING|BUSY |CLUSTERDOWN|MASTERDOWN|TRYAGAIN|UNBLOCKED|NOAUTH|WRONGPASS|NOPERM|ERR max number of clients|ERR WAIT cannot be used with replica)/;
 
 /** As a script's error quotes them. */
 const CONDITION_INSIDE = /\b(?:MISCONF|READONLY|NOREPLICAS|OOM)\b/;
@@ -25,7 +25,7 @@ const NOT_CONNECTED = /Connection is closed|connection close|Stream isn't writea
 const TIMED_OUT = /^(?:Blocking c|C)ommand timed out|^Socket timeout/;
 
 /** How a cluster says that a slot is on its way to another node, or was left so. */
-const MOVING = /\bTRYAGAIN\b|Last error: (?:ReplyError: )?(?:ASK|MOVED) /;
+const MOVING = /\bTRYAGAIN\b|(?:^|Last error: (?:ReplyError: )?)(?:ASK|MOVED) /;
 export const SLOT_MOVES =
   "the slot of this partition is being moved to another node (if nobody moves it: redis-cli --cluster fix)";
 

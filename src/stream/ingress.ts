@@ -6,7 +6,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
-import type { Durability, Ingress, Posted } from "../domain/ingress.ts";
+import type { Durability, Ingress, Posted, Unavailable } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent, planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
@@ -14,6 +14,7 @@ import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
 import { digestOf, key, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
+import { createWrite, type Short, type Written } from "./replicas.ts";
 import { script } from "./script.ts";
 import { commit, type Decided, rollback } from "./transaction.ts";
 
@@ -41,6 +42,8 @@ export interface IngressOptions {
   /** Messages that may wait in a partition before posts are refused. */
   maxBacklog: number;
   durability: () => Durability;
+  /** Replicas that must have what is accepted; then it is `replicated`. */
+  minReplicas: number;
   log: Logger;
 }
 
@@ -68,7 +71,9 @@ interface Queue {
   underWay: number;
 }
 
+/** @param redis of its own where there are `minReplicas` */
 export function createIngress(redis: Redis, options: IngressOptions): Ingress {
+  const write = createWrite(redis, options.minReplicas);
   const queues: Queue[] = [];
   for (let partition = 0; partition < options.partitions; partition++)
     queues.push({ partition, waiting: [], calls: 0, underWay: 0 });
@@ -96,13 +101,15 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
     for (const { text, json } of batch) args.push(text, json);
     try {
-      const reply = (await enqueue(redis, tagOf(queue.partition), args)) as string;
+      const tag = tagOf(queue.partition);
+      const { answer: reply, short } = await write(tag, (node) => enqueue(node, tag, args) as Promise<string>);
       const answers = answersOf(reply, batch, options);
       answers.forEach((answer, i) => {
         const { posted, json } = batch[i] as Planned;
-        const isConflict = answer.kind === "conflict";
-        posted.resolve(isConflict ? secondLook(tagOf(queue.partition), answer.messageId, json) : answer);
+        if (answer.kind === "conflict") posted.resolve(secondLook(tag, answer.messageId, json));
+        else posted.resolve(answer.kind === "accepted" && short ? unavailable(short) : answer);
       });
+      if (short) refuse(queue.waiting.splice(0), short.reason);
       // Neither the answers nor the next call wait for the log.
       setImmediate(() => {
         answers.forEach((answer, i) => {
@@ -121,12 +128,13 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   /** At a conflict: the same body with some fields in another order is a duplicate all the same. */
   async function secondLook(tag: string, messageId: string, json: string): Promise<Posted> {
     const found = await orUnavailable(() =>
-      reading(() => redis.hmget(key.message(tag, messageId), "e", "s", "d", "l")),
+      write(tag, (node) => reading(() => node.hmget(key.message(tag, messageId), "e", "s", "d", "l"))),
     );
-    if (!Array.isArray(found)) return found;
-    const [kept, state, due, timeline] = found;
+    if ("kind" in found) return found;
+    const [kept, state, due, timeline] = found.answer;
     if (!kept || !isSameEvent(kept, json)) return { kind: "conflict", messageId };
-    const durability = options.durability();
+    if (found.short) return unavailable(found.short);
+    const durability = durabilityOf(options);
     const dueAt = dueOf(due, timeline);
     return { kind: "accepted", messageId, state: state as State, dueAt, duplicate: true, durability };
   }
@@ -141,15 +149,17 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   async function decided<Answer extends object>(
     decision: keyof typeof DECIDED,
     eventId: string,
-    decide: (tag: string, messageId: string) => Promise<Decided<Answer>>,
+    decide: (node: Redis, tag: string, messageId: string) => Promise<Decided<Answer>>,
   ) {
     const partition = partitionOf(eventId, options.partitions);
-    const decided = await orUnavailable(() => decide(tagOf(partition), messageIdOf(eventId, partition)));
+    const tag = tagOf(partition);
+    const decided = await orUnavailable(() => write(tag, (node) => decide(node, tag, messageIdOf(eventId, partition))));
     if ("kind" in decided) return decided;
-    const { answer, changed } = decided;
+    const { answer, changed } = decided.answer;
     const fields: object = { eventId, ...answer };
     options.log.info(fields, changed ? DECIDED[decision] : `${decision} changed no state`);
-    return answer;
+    const isThere = !("kind" in answer) || answer.kind !== "not_found";
+    return decided.short && isThere ? unavailable(decided.short) : answer;
   }
 
   return {
@@ -160,19 +170,27 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
         queue.waiting.push({ event, acceptedAt, resolve, reject });
       });
     },
-    commit: (eventId) => decided("commit", eventId, (tag, messageId) => commit(redis, tag, messageId)),
+    commit: (eventId) => decided("commit", eventId, commit),
     rollback: (eventId) =>
-      decided("rollback", eventId, (tag, messageId) => rollback(redis, tag, messageId, options.retentionMs)),
+      decided("rollback", eventId, (node, tag, messageId) => rollback(node, tag, messageId, options.retentionMs)),
   };
 }
 
-async function orUnavailable<T>(call: () => Promise<T>): Promise<T | { kind: "unavailable"; reason: string }> {
+async function orUnavailable<T>(call: () => Promise<Written<T>>): Promise<Written<T> | Unavailable> {
   try {
     return await call();
   } catch (error) {
     if (error instanceof RedisAway) return { kind: "unavailable", reason: error.message };
     throw error;
   }
+}
+
+function unavailable({ reason, connection }: Short): Unavailable {
+  return { kind: "unavailable", reason, writtenOver: connection };
+}
+
+function durabilityOf({ minReplicas, durability }: IngressOptions): Durability {
+  return minReplicas > 0 ? "replicated" : durability();
 }
 
 function refuse(batch: readonly Waiting[], reason: string): void {
@@ -207,7 +225,7 @@ function plan(posted: Waiting, partition: number, options: IngressOptions): Plan
 
 /** An empty line says the same as the one before it. */
 function answersOf(reply: string, batch: readonly Planned[], options: IngressOptions): Posted[] {
-  const durability = options.durability();
+  const durability = durabilityOf(options);
   const lines = reply.split("\n");
   let words: string[] = [];
   return batch.map(({ messageId }, i) => {

@@ -1,7 +1,37 @@
 import { Cluster, type Redis } from "ioredis";
+import { RedisAway } from "./fault.ts";
 
 /** A cluster's connections, one for each node; undefined for a client of a single server. */
 export function nodesOf(redis: Redis, role: "all" | "master"): Redis[] | undefined {
   const client: unknown = redis; // connect() gives both the same type
   return client instanceof Cluster ? client.nodes(role) : undefined;
+}
+
+/**
+ * The connection to the server that has a partition's keys now: a cluster's client would send a command without a key
+ * to any node. Commands sent on it are not redirected. Throws RedisAway when nobody knows that server.
+ */
+export function ownerOf(redis: Redis, tag: string): Redis {
+  const client: unknown = redis;
+  if (!(client instanceof Cluster)) return redis;
+  const [address] = client.slots[slotOf(tag)] ?? [];
+  const owner = client.nodes("all").find(({ options }) => `${options.host}:${options.port}` === address);
+  if (owner === undefined) throw new RedisAway("the cluster's slots are not known");
+  return owner;
+}
+
+/** A cluster's slots are read again, in the background: a node has said that it is not the owner. */
+export function findOwnersAgain(redis: Redis): void {
+  const client: unknown = redis;
+  if (client instanceof Cluster) client.refreshSlotsCache();
+}
+
+/** CRC16 (XMODEM) of what stands between the braces, modulo 16384: redis.io/docs/reference/cluster-spec, "Hash tags". */
+export function slotOf(tag: string): number {
+  let crc = 0;
+  for (const byte of Buffer.from(tag.replace(/^\{(.+)\}$/, "$1"))) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff;
+  }
+  return crc % 16_384;
 }

@@ -43,19 +43,22 @@ type Argument = string | number;
  */
 export function script(name: string, body: string, flag?: Flag) {
   scripts.push({ name: `pp_${name}`, body, flag });
-  return async (redis: Redis, tag: string, args: readonly Argument[]): Promise<unknown> => {
-    try {
-      return await (redis as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>)[`pp_${name}`]?.(
-        ...gateOf(tag),
-        ...args,
-      );
-    } catch (error) {
-      const reason = awayReason(error);
-      if (reason === undefined) throw error;
-      if (reason === NO_ANSWER) closeOnce(redis);
-      throw new RedisAway(reason, { cause: error });
-    }
+  return (redis: Redis, tag: string, args: readonly Argument[]): Promise<unknown> => {
+    const commands = redis as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>;
+    return orAway(redis, () => commands[`pp_${name}`]?.(...gateOf(tag), ...args));
   };
+}
+
+/** Runs a command that may not wait for ever; a Redis that is away becomes RedisAway. */
+export async function orAway<T>(redis: Redis, command: () => T): Promise<Awaited<T>> {
+  try {
+    return await command();
+  } catch (error) {
+    const reason = awayReason(error);
+    if (reason === undefined) throw error;
+    if (reason === NO_ANSWER) closeOnce(redis);
+    throw new RedisAway(reason, { cause: error });
+  }
 }
 
 /**

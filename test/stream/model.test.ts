@@ -82,6 +82,7 @@ const ingressOptions = {
   firstCheckMs: FIRST_CHECK_MS,
   maxBacklog: 50,
   durability: () => "written" as const,
+  minReplicas: 0,
   log: keepLines().log,
 };
 

@@ -50,9 +50,9 @@ export async function startGroup(replicas = 1, ...extra: string[]): Promise<Test
       "the master has its replicas",
       async () => {
         const now = await master().catch(() => undefined);
-        const info = await now?.raw.info("replication").catch(() => "");
-        const online = info?.match(/^slave\d+:.*state=online/gm)?.length ?? 0;
-        return online === nodes.length - 1 ? now : undefined;
+        // Online is one that has been sent all; it may be loading it still.
+        const upToDate = await now?.raw.wait(nodes.length - 1, 100).catch(() => 0);
+        return upToDate === nodes.length - 1 ? now : undefined;
       },
       SETTLE_MS,
     );

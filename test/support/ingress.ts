@@ -14,6 +14,7 @@ export function openIngress(redis: Redis, options: Partial<IngressOptions> = {})
     firstCheckMs: 10_000,
     maxBacklog: 5_000_000,
     durability: () => "written",
+    minReplicas: 0,
     log: pino({ level: "silent" }),
     ...options,
   });
