@@ -3,7 +3,7 @@
  * and it brings no dependency along.
  */
 import { PostpaidError } from "./errors.ts";
-import { type Event, isEventId, type PaymentCompleted, type PaymentRefunded } from "./event.ts";
+import { type Event, headerForm, isEventId, type PaymentCompleted, type PaymentRefunded } from "./event.ts";
 import type { Accepted, Committed, Message, RolledBack } from "./reply.ts";
 import { type Call, request, type Transport } from "./request.ts";
 import { createSigner } from "./sign.ts";
@@ -116,14 +116,14 @@ export function createClient(options: ClientOptions): Client {
   });
 
   async function post(event: Event, withinMs = deadlineMs): Promise<Accepted> {
-    const call = signed("v1/events", checked(event?.id), bytesOf(event), withinMs);
+    const call = signed("v1/events", headerForm(checked(event?.id)), bytesOf(event), withinMs);
     return (await request(call, transport)) as Accepted;
   }
 
   /** The signed id names the decision, too, since a path is not signed. */
   async function decide(eventId: string, decision: "commit" | "rollback", withinMs: number): Promise<unknown> {
     const path = `v1/events/${encodeURIComponent(checked(eventId))}/${decision}`;
-    return request(signed(path, `${eventId}/${decision}`, new Uint8Array(), withinMs), transport);
+    return request(signed(path, `${headerForm(eventId)}/${decision}`, new Uint8Array(), withinMs), transport);
   }
 
   async function hold(event: Event, withinMs = deadlineMs): Promise<Held> {
@@ -172,7 +172,7 @@ function baseOf(url: string): string {
 
 function checked(id: unknown): string {
   if (isEventId(id)) return id;
-  const problem = { pointer: "/id", detail: "must be 1 to 128 printable ASCII characters without spaces" };
+  const problem = { pointer: "/id", detail: "must be printable text of 1 to 200 characters, and not . or .." };
   throw new PostpaidError("invalid", `The event's id ${problem.detail}`, { cause: id, tries: 0, problems: [problem] });
 }
 

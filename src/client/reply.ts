@@ -28,6 +28,11 @@ export interface Accepted {
    * AOF, leaves its sync to the operating system, or may evict any key.
    */
   durability: "replicated" | "fsynced" | "written" | "journaled" | "volatile";
+  /**
+   * What was changed or left out, and what may be a mistake, each with the JSON Pointer of its field. The mail is sent
+   * all the same. Missing where there is nothing to say.
+   */
+  notes?: { pointer: string; detail: string }[];
 }
 
 /** Kept on the service's disk until its Redis is back. */
@@ -54,6 +59,7 @@ export interface Message {
   type: string;
   state: State;
   priority: "critical" | "default" | "low";
+  /** Empty where the event has none. */
   bookingId: string;
   recipient: string;
   dueAt: string;

@@ -1,188 +1,226 @@
 /*
- * What a producer posts. One schema per event type: the types, the checks and the OpenAPI document
- * all come from it. A new type is one entry in EVENT_TYPES and its templates.
+ * What a producer posts, and what becomes of it at the door: one normal form, whatever spelling it came in. HTTP, batch,
+ * journal and Stripe alike go through parseEvent.
  *
- * Strings that reach a mail carry no control characters, so none can start a header of its own.
- * Unknown fields are refused beside the known ones, where they are likely typing errors, and kept
- * inside `data`, where a team's own templates may want them.
+ * Refused is only what no mail can be made of: no type, no id, no usable address, an amount that is not an integer in
+ * the minor unit. All else is brought into its form, or left out, and said in `notes`: somebody has paid. Unknown fields
+ * are kept inside `data`, where a team's own templates may want them.
+ * A new type is one entry in EVENT_TYPES and its templates.
  */
 import { z } from "zod";
-import { PRIORITIES, type Priority } from "./lifecycle.ts";
-import { pointerOf } from "./pointer.ts";
+import { readAddress } from "./door/address.ts";
+import { type Field, isObject, type Say, show } from "./door/field.ts";
+import { eventId, identifier } from "./door/identifier.ts";
+import { instant } from "./door/instant.ts";
+import { compareWithTotal, items } from "./door/items.ts";
+import { locale } from "./door/locale.ts";
+import { createFindings, type Note } from "./door/notes.ts";
+import { currency, paidAmount, refundedAmount } from "./door/number.ts";
+import { type EventOptions, noteUnknown, optionsSchema, readOptions } from "./door/options.ts";
+import { type Fields, looseSchema, optionalRecord, readRecord, requiredRecord } from "./door/record.ts";
+import { text } from "./door/text.ts";
+import type { Priority } from "./lifecycle.ts";
 
-const MAX_DELAY_MS = 30 * 86_400_000;
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-
-function text(maxLength: number) {
-  return z
-    .string()
-    .min(1, { abort: true })
-    .max(maxLength)
-    .refine((value) => value.trim() !== "", "must not be whitespace only")
-    .refine((value) => !CONTROL.test(value), "must not contain control characters such as CR or LF")
-    .refine((value) => value.isWellFormed(), "must be well-formed Unicode")
-    .meta({ description: "Not blank, without control characters such as CR or LF." });
+interface Item {
+  name: string;
+  quantity?: number | undefined;
+  /** Of the whole line, in the currency's minor unit; negative for a discount. */
+  amount?: number | undefined;
+  [field: string]: unknown;
 }
 
-/** Fit for a URL path: "." and ".." would be resolved away. */
-export const EVENT_ID = /^(?!\.{1,2}$)[\x21-\x7e]{1,128}$/;
-
-/** Printable ASCII without spaces, so that it is the same in a URL, a log line and a key. */
-const identifier = z
-  .string()
-  .regex(EVENT_ID, "must be 1 to 128 printable ASCII characters without spaces, and not . or ..");
-
-/** One bare addr-spec (RFC 5321 4.1.2), at most 254 bytes: no display name, comment, group or quoted part. */
-export const address = z
-  .string()
-  .max(254)
-  .regex(
-    /^(?=.{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/,
-    "must be one bare e-mail address such as an@example.com",
-  );
-
-const instant = z.iso.datetime({
-  offset: true,
-  error: "must be an ISO 8601 instant with an offset, such as 2026-12-01T21:30:00+07:00",
-});
-
-/** Minor units (ISO 4217): 450000 is 450,000 VND, and 4,500.00 USD. */
-const amount = z.int("must be an integer in the currency's minor unit").min(0, "must not be negative");
-
-/** Not metals, funds and test codes, which have no minor unit: of the codes that begin with X these are money. */
-const MONEY_WITH_X = ["XAF", "XCD", "XCG", "XOF", "XPF"];
-
-const CURRENCIES = new Set(
-  Intl.supportedValuesOf("currency").filter((code) => !code.startsWith("X") || MONEY_WITH_X.includes(code)),
-);
-
-const currency = z
-  .string()
-  .refine((code) => CURRENCIES.has(code), "must be an ISO 4217 code in capitals, such as VND")
-  .meta({ description: "An ISO 4217 code in capitals.", example: "VND" });
-
-const locale = z
-  .string()
-  .max(35, { abort: true })
-  .refine((tag) => {
-    try {
-      return Intl.getCanonicalLocales(tag).length === 1;
-    } catch {
-      return false;
-    }
-  }, "must be a BCP 47 language tag, such as vi or en-GB")
-  .meta({ description: "A BCP 47 language tag.", example: "en-GB" });
-
-const booking = z.looseObject({
-  id: identifier,
-  title: text(200),
-  startsAt: instant.optional(),
-  items: z
-    .array(z.looseObject({ name: text(200), quantity: z.int().min(1), amount }))
-    .max(100)
-    .optional(),
-});
-
-const payment = z.looseObject({ id: identifier, amount, currency, method: text(64).optional() });
-
-const customer = z.looseObject({ email: address, name: text(200).optional(), locale: locale.optional() });
-
-const refund = z.looseObject({ id: identifier.optional(), amount, reason: text(200).optional() });
-
-const options = z.strictObject({
-  delayMs: z.int().min(0).max(MAX_DELAY_MS).optional(),
-  priority: z.enum(PRIORITIES).optional(),
-  hold: z.boolean().optional(),
-});
-
-const commonData = z.looseObject({ booking, payment, customer });
-
-function eventOf<T extends z.ZodType, D extends z.ZodType>(type: T, data: D) {
-  return z.strictObject({
-    id: identifier,
-    type,
-    occurredAt: instant.optional(),
-    data,
-    options: options.optional(),
-  });
+interface Booking {
+  id?: string | undefined;
+  title?: string | undefined;
+  /** `YYYY-MM-DD`, or `YYYY-MM-DDTHH:MM[:SS[.fff]]`, which may have `Z` or `±HH:MM` behind it. */
+  startsAt?: string | undefined;
+  items?: Item[] | undefined;
+  [field: string]: unknown;
 }
+
+interface Payment {
+  /** In the currency's minor unit, not negative. */
+  amount: number;
+  id?: string | undefined;
+  /** ISO 4217. */
+  currency?: string | undefined;
+  method?: string | undefined;
+  [field: string]: unknown;
+}
+
+interface Customer {
+  /** An addr-spec in ASCII; its local part may be quoted. */
+  email: string;
+  name?: string | undefined;
+  /** A canonical BCP 47 tag. */
+  locale?: string | undefined;
+  [field: string]: unknown;
+}
+
+interface Refund {
+  id?: string | undefined;
+  /** The payment's where it is not said. */
+  amount?: number | undefined;
+  reason?: string | undefined;
+  [field: string]: unknown;
+}
+
+interface PaymentData {
+  booking: Booking;
+  payment: Payment;
+  customer: Customer;
+  [field: string]: unknown;
+}
+
+interface EventOf<Type extends string, Data> {
+  id: string;
+  type: Type;
+  /** As a booking's startsAt. */
+  occurredAt?: string | undefined;
+  data: Data;
+  options?: EventOptions | undefined;
+  /** What the door changed or left out. They are no part of what the producer said. */
+  notes?: Note[] | undefined;
+}
+
+/** In its normal form. */
+export type Event =
+  | EventOf<"payment.completed", PaymentData>
+  | EventOf<"payment.refunded", PaymentData & { refund?: Refund | undefined }>;
 
 interface EventType {
-  schema: z.ZodType<Event>;
+  /** For the document of the API. */
+  schema: z.ZodType;
+  data: Fields;
   priority: Priority;
   /** Overrides DELAY_MS for this type. */
   delayMs?: number;
 }
 
-const paymentCompleted = eventOf(z.literal("payment.completed"), commonData);
-const paymentRefunded = eventOf(z.literal("payment.refunded"), commonData.extend({ refund: refund.optional() }));
+/** As a string that is read as one bare address; for other routes that take one. */
+export const address = z
+  .string()
+  .transform((given, context) => {
+    const read = readAddress(given);
+    if (read.ok) return read.address;
+    context.addIssue({ code: "custom", message: read.why });
+    return z.NEVER;
+  })
+  .meta({ description: "One e-mail address.", example: "an@example.com" });
 
-/** What can be said about an event whose type is missing or unknown. */
-const untyped = eventOf(z.unknown().optional(), commonData);
+const email: Field<string> = {
+  schema: z.string().meta({
+    description:
+      "One address. A domain beyond ASCII is taken; before the @ is ASCII only, as nothing else goes everywhere.",
+    example: "an@example.com",
+  }),
+  read(given, say) {
+    const read = typeof given === "string" ? readAddress(given) : undefined;
+    if (read?.ok) {
+      if (read.changed) say.note(`read as ${read.address}`);
+      return read.address;
+    }
+    say.refuse(`is ${show(given)}: ${read?.why ?? "must be one e-mail address such as an@example.com"}`);
+    return undefined;
+  },
+};
 
-export type Event = z.output<typeof paymentCompleted> | z.output<typeof paymentRefunded>;
+const BOOKING: Fields = {
+  id: identifier("What the booking store is asked about."),
+  title: text(200, "What was booked."),
+  startsAt: instant("When it begins."),
+  items,
+};
+const PAYMENT: Fields = {
+  id: identifier("The payment's."),
+  amount: paidAmount,
+  currency,
+  method: text(64, "How it was paid."),
+};
+const CUSTOMER: Fields = { email, name: text(200, "The customer's."), locale: locale("The mail's language.") };
+const REFUND: Fields = { id: identifier("The refund's."), amount: refundedAmount, reason: text(200, "Why.") };
 
-export const EVENT_TYPES: ReadonlyMap<string, EventType> = new Map<string, EventType>([
-  ["payment.completed", { schema: paymentCompleted, priority: "critical" }],
-  ["payment.refunded", { schema: paymentRefunded, priority: "default" }],
+/** Of the records in `data`: event, data, record. */
+const DEPTH = 3;
+
+const booking = optionalRecord(BOOKING, DEPTH, "What the payment is for.");
+
+const DATA: Fields = {
+  booking: { ...booking, read: (given, say) => booking.read(given, say) ?? {} },
+  payment: requiredRecord(PAYMENT, ["amount"], DEPTH),
+  customer: requiredRecord(CUSTOMER, ["email"], DEPTH),
+};
+const REFUND_DATA: Fields = { ...DATA, refund: optionalRecord(REFUND, DEPTH, "What is given back.") };
+
+const occurredAt = instant("When it was paid.");
+
+function typeOf(type: string, data: Fields, priority: Priority): [string, EventType] {
+  const schema = z.object({
+    id: eventId.schema,
+    type: z.literal(type),
+    occurredAt: occurredAt.schema.nullish(),
+    data: looseSchema(data, ["payment", "customer"]),
+    options: optionsSchema.nullish(),
+  });
+  return [type, { schema, data, priority }];
+}
+
+export const EVENT_TYPES: ReadonlyMap<string, EventType> = new Map([
+  typeOf("payment.completed", DATA, "critical"),
+  typeOf("payment.refunded", REFUND_DATA, "default"),
 ]);
 
-/** One bad field, with all that is wrong with it. `pointer` is its JSON Pointer (RFC 6901), "" being the whole body. */
-export interface FieldProblem {
-  pointer: string;
-  detail: string;
-}
+const TOP = ["id", "type", "occurredAt", "data", "options"];
+
+/** One bad field. `pointer` is its JSON Pointer (RFC 6901), "" being the whole body. */
+export type FieldProblem = Note;
 
 export type ParsedEvent = { ok: true; event: Event } | { ok: false; problems: FieldProblem[] };
 
 /**
- * Checks a decoded body, and finds all its bad fields at once.
+ * The normal form of a decoded body, or all that makes a mail impossible. The normal form's own is the same.
  * @example parseEvent({ id: "evt_1", type: "nope" }) // { ok: false, problems: [{ pointer: "/type", … }, { pointer: "/data", … }] }
  */
 export function parseEvent(input: unknown): ParsedEvent {
-  if (typeof input !== "object" || input === null || Array.isArray(input)) {
-    return { ok: false, problems: [{ pointer: "", detail: "must be a JSON object" }] };
-  }
-  const type = (input as { type?: unknown }).type;
-  const entry = typeof type === "string" ? EVENT_TYPES.get(type) : undefined;
-  if (entry === undefined) {
+  if (!isObject(input)) return { ok: false, problems: [{ pointer: "", detail: "must be a JSON object" }] };
+  const { say, notes, problems } = createFindings();
+  const given = ownFieldsOf(input);
+  const type = typeof given["type"] === "string" ? EVENT_TYPES.get(given["type"]) : undefined;
+  if (type === undefined) {
     const allowed = [...EVENT_TYPES.keys()].join(", ");
-    const unknown = { pointer: "/type", detail: `is ${show(type)}, must be one of: ${allowed}` };
-    const issues = untyped.safeParse(input, { reportInput: true }).error?.issues ?? [];
-    return { ok: false, problems: [unknown, ...problemsOf(issues)] };
+    say.at("type").refuse(`is ${show(given["type"])}, must be one of: ${allowed}`);
   }
-  const parsed = entry.schema.safeParse(input, { reportInput: true });
-  if (parsed.success) return { ok: true, event: parsed.data };
-  return { ok: false, problems: problemsOf(parsed.error.issues) };
+  const event: Record<string, unknown> = {
+    id: eventId.read(given["id"], say.at("id")),
+    type: given["type"],
+    ...set("occurredAt", occurredAt.read(given["occurredAt"], say.at("occurredAt"))),
+    data: readData(given["data"], type?.data ?? DATA, say.at("data")),
+    ...set("options", readOptions(given, say)),
+  };
+  for (const name of Object.keys(input)) if (!TOP.includes(name)) noteUnknown(name, TOP, say);
+  if (problems.length > 0) return { ok: false, problems };
+  const said = notes();
+  if (said.length > 0) event["notes"] = said;
+  return { ok: true, event: event as unknown as Event };
 }
 
-function problemsOf(issues: readonly z.core.$ZodIssue[]): FieldProblem[] {
-  const found = new Map<string, FieldProblem>();
-  for (const issue of issues) {
-    for (const problem of fieldsOf(issue)) {
-      const earlier = found.get(problem.pointer);
-      if (earlier === undefined) found.set(problem.pointer, problem);
-      else earlier.detail += `; ${issue.message}`;
-    }
+function readData(given: unknown, fields: Fields, say: Say): Record<string, unknown> | undefined {
+  if (!isObject(given)) {
+    say.refuse(`is ${show(given)}: must be an object with payment and customer`);
+    return undefined;
   }
-  return [...found.values()];
+  const data = readRecord(given, fields, say, DEPTH - 1);
+  const { booking, payment } = data as unknown as Partial<PaymentData>;
+  compareWithTotal(booking?.items, payment?.amount, say.at("booking").at("items"));
+  return data;
 }
 
-function fieldsOf(issue: z.core.$ZodIssue): FieldProblem[] {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => ({
-      pointer: pointerOf([...issue.path, key]),
-      detail: "is not a field of an event",
-    }));
-  }
-  return [{ pointer: pointerOf(issue.path), detail: `is ${show(issue.input)}: ${issue.message}` }];
+/** What the body says itself: an object has more than its own fields. */
+function ownFieldsOf(input: Record<string, unknown>): Record<string, unknown> {
+  return Object.assign(Object.create(null), input) as Record<string, unknown>;
 }
 
-/** The value as the producer wrote it, cut so that an error never echoes a whole body. */
-function show(value: unknown): string {
-  if (value === undefined) return "missing";
-  const shown = JSON.stringify(value) ?? String(value);
-  return shown.length > 80 ? `${shown.slice(0, 80).toWellFormed()}…` : shown;
+/** A field, or none at all: JSON and hashes tell a missing field from an undefined one. */
+function set(name: string, value: unknown): Record<string, unknown> {
+  return value === undefined ? {} : { [name]: value };
 }

@@ -1,7 +1,7 @@
 /* What an accepted event asks for, with the defaults filled in. */
 import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { EVENT_TYPES, type Event } from "./event.ts";
+import { EVENT_TYPES, type Event, parseEvent } from "./event.ts";
 import { PRIORITIES, type State } from "./lifecycle.ts";
 
 export interface Plan {
@@ -24,9 +24,10 @@ export function planOf(event: Event, defaultDelayMs: number): Plan {
   const type = EVENT_TYPES.get(event.type);
   const held = event.options?.hold === true;
   const json = JSON.stringify(event);
+  const body = event.notes === undefined ? json : JSON.stringify(withoutNotes(event));
   return {
     json,
-    bodyHash: hash("sha256", json, "base64url").slice(0, 22),
+    bodyHash: hash("sha256", body, "base64url").slice(0, 22),
     rank: PRIORITIES.indexOf(event.options?.priority ?? type?.priority ?? "default"),
     delayMs: event.options?.delayMs ?? (held ? 0 : (type?.delayMs ?? defaultDelayMs)),
     held,
@@ -40,9 +41,17 @@ export function firstState({ held, delayMs }: Pick<Plan, "held" | "delayMs">): S
 }
 
 /**
- * Whether two posts have the same body: fields that the schema does not know may have come in another order.
+ * Whether two posts have the same body: fields that the schema does not know may have come in another order, and what an
+ * older release kept may be in another form.
  * @param kept as in a plan
  */
 export function isSameEvent(kept: string, json: string): boolean {
-  return isDeepStrictEqual(JSON.parse(kept), JSON.parse(json));
+  const parsed = parseEvent(withoutNotes(JSON.parse(kept) as Event));
+  const event = withoutNotes(JSON.parse(json) as Event);
+  return parsed.ok && isDeepStrictEqual(withoutNotes(parsed.event), event);
+}
+
+/** What the producer said: two spellings of it are one body. */
+export function withoutNotes({ notes: _, ...body }: Event): Omit<Event, "notes"> {
+  return body;
 }

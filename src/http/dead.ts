@@ -4,7 +4,7 @@ import { address } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
 import { answer, PRIVATE } from "./answer.ts";
-import { isTooDeep, MAX_DEPTH, MAX_ERRORS } from "./events.ts";
+import { MAX_ERRORS } from "./events.ts";
 import { cursorParameter, limitParameter, textParameter } from "./input.ts";
 import { idOf, messageId, replyOf } from "./messages.ts";
 import { problem, refuse } from "./problem.ts";
@@ -25,7 +25,6 @@ const editInput = z.strictObject({
   recipient: address.exactOptional(),
   data: z
     .record(z.string(), z.unknown())
-    .refine((data) => !isTooDeep(data), `is nested more than ${MAX_DEPTH} levels deep`)
     .exactOptional()
     .meta({ description: "In the place of the event's `data`, whole." }),
 });
@@ -92,7 +91,7 @@ export function deadRoutes(dead: DeadLetters, messages: Messages): Route[] {
       answers: { 202: { about: "Queued again", schema: replayedReply } },
       refuses: [404, 409, 503],
       async handle(c, { json }) {
-        const id = idOf(c, "id");
+        const id = idOf(c);
         const result = id === undefined ? "not_found" : await dead.replay(id, json);
         if (typeof result === "object") {
           const errors = result.problems.slice(0, MAX_ERRORS);
@@ -111,7 +110,7 @@ export function deadRoutes(dead: DeadLetters, messages: Messages): Route[] {
       answers: { 204: { about: "Gone" } },
       refuses: [404, 409, 503],
       async handle(c) {
-        const id = idOf(c, "id");
+        const id = idOf(c);
         const result = id === undefined ? "not_found" : await dead.drop(id);
         return result === "dropped" ? new Response(null, { status: 204, headers: PRIVATE }) : missed(result);
       },
@@ -120,7 +119,7 @@ export function deadRoutes(dead: DeadLetters, messages: Messages): Route[] {
 }
 
 function letterOf(message: Message): LetterReply {
-  return { ...replyOf(message), ...(message.event && { event: message.event }) };
+  return { ...replyOf(message), ...(message.event && { event: { ...message.event } }) };
 }
 
 /** Collected before the first replay, which changes the list that is paged through. */

@@ -6,12 +6,13 @@
  */
 import type { Context } from "hono";
 import { z } from "zod";
-import { EVENT_ID } from "../domain/event.ts";
+import { MAX_ID_LENGTH } from "../domain/door/identifier.ts";
 import type { Committed, Ingress, RolledBack } from "../domain/ingress.ts";
 import { answer } from "./answer.ts";
 import type { Auth } from "./auth.ts";
 import { decodeText, type Read } from "./body.ts";
 import { MAX_EVENT_BYTES } from "./events.ts";
+import { eventIdIn } from "./lookup.ts";
 import { problem, refuse } from "./problem.ts";
 import { type Route, route } from "./route.ts";
 import { type CommitReply, commitReply, type RollbackReply, rollbackReply } from "./schemas.ts";
@@ -59,7 +60,7 @@ export function decisionRoutes(auth: Auth, ingress: Ingress): Route[] {
 const KEPT = "Kept on the local disk until Redis is back";
 
 function signedAs(decision: "commit" | "rollback"): string {
-  return `A signed request has the \`webhook-id\` \`<eventId>/${decision}\` and an empty body; with an ingest key as bearer token a body is ignored.`;
+  return `A signed request has the \`webhook-id\` \`<eventId>/${decision}\` (an id with blanks, or beyond ASCII, as encodeURIComponent writes it) and an empty body; with an ingest key as bearer token a body is ignored.`;
 }
 
 /** The id of the event that is decided; the producer vouches for the decision, too. */
@@ -69,18 +70,23 @@ async function decidedOf(
   auth: Auth,
   decision: "commit" | "rollback",
 ): Promise<Read<string>> {
-  const eventId = c.req.param("eventId") ?? "";
-  if (!EVENT_ID.test(eventId)) {
-    const detail = "An event id is 1 to 128 printable ASCII characters without spaces.";
+  const eventId = eventIdIn(c);
+  if (eventId === undefined) {
+    const detail = `An event id is printable text of 1 to ${MAX_ID_LENGTH} characters, and not . or ..`;
     return { ok: false, problem: problem("invalid-request", detail) };
   }
   const body = decodeText(bytes);
   if (!body.ok) return body;
   const { headers } = c.req.raw;
-  const isSigned = headers.get("webhook-id") === `${eventId}/${decision}` && body.value === "";
+  const isSigned = headers.get("webhook-id") === `${headerForm(eventId)}/${decision}` && body.value === "";
   if (isSigned || auth.isIngest(headers.get("authorization"))) return { ok: true, value: eventId };
-  const detail = `What is signed for this route has the webhook-id <eventId>/${decision} and no body.`;
+  const detail = `What is signed for this route has the webhook-id <eventId>/${decision} (percent-encoded where the id has blanks or is not ASCII) and no body.`;
   return { ok: false, problem: await auth.refusal(c, detail) };
+}
+
+/** A header holds printable ASCII. Of each id one form counts. */
+function headerForm(eventId: string): string {
+  return /^[\x21-\x7e]+$/.test(eventId) ? eventId : encodeURIComponent(eventId);
 }
 
 function committed(eventId: string, decided: Committed): Response {

@@ -1,5 +1,5 @@
 /* POST /v1/events: the payment path. One event, one round trip of the ingress, nothing else that waits. */
-import { parseEvent } from "../domain/event.ts";
+import { type Event, parseEvent } from "../domain/event.ts";
 import { EVENT_EXAMPLE } from "../domain/example.ts";
 import type { Accepted, Ingress, Posted } from "../domain/ingress.ts";
 import { answer } from "./answer.ts";
@@ -10,9 +10,6 @@ import { type Route, route } from "./route.ts";
 import { type AcceptedReply, acceptedReply } from "./schemas.ts";
 
 export const MAX_EVENT_BYTES = 65_536;
-
-/** The checks, the scripts and the templates recurse: what they get is shallow. */
-export const MAX_DEPTH = 32;
 
 /** A body of 64 KiB has room for thousands of wrong fields; the answer has not. */
 export const MAX_ERRORS = 50;
@@ -47,10 +44,6 @@ export function eventRoutes(ingress: Ingress): Route[] {
 
 /** Checks one decoded event and posts it. */
 export async function accept(input: unknown, ingress: Ingress): Promise<Acceptance> {
-  if (isTooDeep(input)) {
-    const detail = `is nested more than ${MAX_DEPTH} levels deep`;
-    return refused(problem("invalid-event", "The event is nested too deep.", [{ pointer: "", detail }]));
-  }
   const parsed = parseEvent(input);
   if (!parsed.ok) {
     const count = parsed.problems.length;
@@ -60,15 +53,10 @@ export async function accept(input: unknown, ingress: Ingress): Promise<Acceptan
   const { event } = parsed;
   const posted = await ingress.post(event);
   if (posted.kind !== "accepted") return refused(refusalOf(posted));
-  return { ok: true, reply: replyOf(event.id, posted) };
+  return { ok: true, reply: replyOf(event, posted) };
 }
 
-export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return levels === 0 || Object.values(value).some((inner) => isTooDeep(inner, levels - 1));
-}
-
-function replyOf(eventId: string, posted: Accepted): AcceptedReply {
+function replyOf({ id: eventId, notes }: Event, posted: Accepted): AcceptedReply {
   return {
     id: posted.messageId,
     eventId,
@@ -76,6 +64,7 @@ function replyOf(eventId: string, posted: Accepted): AcceptedReply {
     dueAt: new Date(posted.dueAt).toISOString(),
     duplicate: posted.duplicate,
     durability: posted.durability,
+    ...(notes && { notes }),
   };
 }
 

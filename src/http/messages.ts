@@ -4,15 +4,16 @@ import { z } from "zod";
 import { attemptsOf, type Message, STATES, type State } from "../domain/lifecycle.ts";
 import type { Messages } from "../stream/store.ts";
 import { answer } from "./answer.ts";
-import { cursorParameter, limitParameter, textParameter } from "./input.ts";
+import { cursorParameter, limitParameter } from "./input.ts";
+import { bookingParameter, eventIdIn, recipientParameter } from "./lookup.ts";
 import { problem, refuse } from "./problem.ts";
 import { type Route, route } from "./route.ts";
 import { type MessageReply, messageReply, messagesReply } from "./schemas.ts";
 
 const messagesQuery = z.strictObject({
   state: z.enum(STATES, `must be one of: ${STATES.join(", ")}`).exactOptional(),
-  booking: textParameter(128).exactOptional(),
-  recipient: textParameter(254).exactOptional(),
+  booking: bookingParameter.exactOptional(),
+  recipient: recipientParameter.exactOptional(),
   limit: limitParameter,
   cursor: cursorParameter,
 });
@@ -46,7 +47,7 @@ export function messageRoutes(messages: Messages): Route[] {
       answers: { 200: { about: "A message", schema: messageReply } },
       refuses: [400, 404, 503],
       async handle(c) {
-        const id = idOf(c, "id");
+        const id = idOf(c);
         return one(id === undefined ? undefined : await messages.byId(id));
       },
     }),
@@ -59,16 +60,16 @@ export function messageRoutes(messages: Messages): Route[] {
       answers: { 200: { about: "The message of an event", schema: messageReply } },
       refuses: [400, 404, 503],
       async handle(c) {
-        const id = idOf(c, "eventId");
+        const id = eventIdIn(c);
         return one(id === undefined ? undefined : await messages.byEvent(id));
       },
     }),
   ];
 }
 
-/** The id in the path; undefined for what cannot be one, so that no store has to look for it. */
-export function idOf(c: Context, name: string): string | undefined {
-  const id = c.req.param(name) ?? "";
+/** The message's id in the path; undefined for what cannot be one, so that no store has to look for it. */
+export function idOf(c: Context): string | undefined {
+  const id = c.req.param("id") ?? "";
   return /^[\x21-\x7e]{1,128}$/.test(id) ? id : undefined;
 }
 

@@ -15,6 +15,13 @@ const cursor = z
   .nullable()
   .meta({ description: "Pass it on to get the next page, which may be empty; null where there is no more." });
 
+const notes = z
+  .array(z.object({ pointer: z.string().meta({ example: "/data/customer/locale" }), detail: z.string() }))
+  .meta({
+    description: "What was changed or left out, and what may be a mistake. The mail is sent all the same.",
+    example: [{ pointer: "/data/customer/locale", detail: "read as vi-VN" }],
+  });
+
 const DURABILITIES = ["replicated", "fsynced", "written", "journaled", "volatile"] as const;
 
 export const acceptedReply = z
@@ -28,6 +35,7 @@ export const acceptedReply = z
       description:
         "`replicated`: in Redis, and on MIN_REPLICAS replicas of it. `fsynced`: on the disk of this one Redis, which a failover may leave behind. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet, or on too few replicas. `volatile`: this Redis has no AOF, leaves its sync to the operating system, or may evict any key.",
     }),
+    notes: notes.optional(),
   })
   .meta({ id: "Accepted" });
 
@@ -86,7 +94,7 @@ export const messageReply = z
     type: z.string().meta({ example: "payment.completed" }),
     state,
     priority,
-    bookingId: z.string().meta({ example: "BK-1042" }),
+    bookingId: z.string().meta({ example: "BK-1042", description: "Empty where the event has none." }),
     recipient: z.string().meta({ example: "an@example.com" }),
     dueAt: instant,
     attempts: z.array(

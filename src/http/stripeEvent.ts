@@ -5,7 +5,8 @@
  * makes the event one to ignore, for sending it again would not change it.
  */
 import { z } from "zod";
-import { address, EVENT_ID, type Event, parseEvent } from "../domain/event.ts";
+import { readAddress } from "../domain/door/address.ts";
+import { type Event, parseEvent } from "../domain/event.ts";
 import { PAYMENT_READERS, type Payment } from "./stripePayment.ts";
 
 export type StripeMapped =
@@ -43,9 +44,6 @@ const EXTRA_DECIMALS: ReadonlyMap<string, number> = new Map([
   ["MGA", -2],
 ]);
 
-const STARTS_AT = "/data/booking/startsAt";
-const LOCALE = "/data/customer/locale";
-
 const MAX_TEXT = 200;
 const MAX_METHOD = 64;
 
@@ -68,7 +66,7 @@ function mapPayment(payment: Payment, created: number | undefined): StripeMapped
   if (amount === undefined || currency === undefined) return { kind: "ignored", reason: "it has no amount" };
   const addresses = payment.addresses.flatMap((one) => one?.trim() || []);
   if (addresses.length === 0) return { kind: "ignored", reason: "it has no e-mail address" };
-  const email = addresses.find((one) => address.safeParse(one).success);
+  const email = addresses.find((one) => readAddress(one).ok);
   if (email === undefined) return { kind: "unmailable", reason: "its e-mail address is not one to send mail to" };
 
   const bookingId = payment.bookingIds.map((one) => one?.trim()).find(isIdentifier) ?? payment.id;
@@ -96,24 +94,17 @@ function mapPayment(payment: Payment, created: number | undefined): StripeMapped
       },
     },
   };
-  return checked(draft, draft.data);
-}
-
-interface Optional {
-  booking: { startsAt?: string };
-  customer: { locale?: string };
+  return checked(draft);
 }
 
 /** The event's own schema is the only judge of what is valid. */
-function checked(draft: unknown, optional: Optional): StripeMapped {
-  const first = parseEvent(draft);
-  if (first.ok) return { kind: "event", event: first.event, leftOut: [] };
-  const leftOut = first.problems.map(({ pointer }) => pointer).filter((one) => one === STARTS_AT || one === LOCALE);
-  if (leftOut.includes(STARTS_AT)) delete optional.booking.startsAt;
-  if (leftOut.includes(LOCALE)) delete optional.customer.locale;
+function checked(draft: unknown): StripeMapped {
   const parsed = parseEvent(draft);
-  if (parsed.ok) return { kind: "event", event: parsed.event, leftOut };
-  return { kind: "unmailable", reason: `not valid: ${parsed.problems.map(({ pointer }) => pointer).join(", ")}` };
+  if (!parsed.ok) {
+    return { kind: "unmailable", reason: `not valid: ${parsed.problems.map(({ pointer }) => pointer).join(", ")}` };
+  }
+  const notes = parsed.event.notes ?? [];
+  return { kind: "event", event: parsed.event, leftOut: notes.map(({ pointer }) => pointer) };
 }
 
 /** Stripe takes no fractions where it has the extra decimals, so nothing is rounded away. */
@@ -122,7 +113,7 @@ function isoMinorUnits(amount: number, currency: string): number {
 }
 
 function isIdentifier(text: string | undefined): text is string {
-  return text !== undefined && EVENT_ID.test(text);
+  return text !== undefined && text !== "" && text.length <= MAX_TEXT;
 }
 
 /** One line of well-formed text, cut to `maxLength` UTF-16 units; undefined when nothing is left of it. */

@@ -53,7 +53,8 @@ function viewOf(event: Event, sender: Sender, templates: Templates) {
   const { booking, payment, customer } = event.data;
   const { language, locale, wording } = languageOf(customer.locale, templates);
   const refund = event.type === "payment.refunded" ? event.data.refund : undefined;
-  const money = (amount: number) => formatMoney(amount, payment.currency, locale);
+  const money = (amount: number) =>
+    payment.currency === undefined ? String(amount) : formatMoney(amount, payment.currency, locale);
 
   const phrases = wording.types[event.type];
   const phrase: Scope["phrase"] = (key, values) => {
@@ -66,7 +67,7 @@ function viewOf(event: Event, sender: Sender, templates: Templates) {
     phrase,
     language,
     sender: sender.name ?? sender.domain,
-    subject: phrase("subject", { title: booking.title, bookingId: booking.id }).replace(/[\r\n]+/g, " "),
+    subject: phrase("subject", { title: booking.title ?? "", bookingId: booking.id ?? "" }).replace(/[\r\n]+/g, " "),
     greeting:
       customer.name === undefined ? phrase("greetingWithoutName", {}) : phrase("greeting", { name: customer.name }),
     /** What this mail is about: the sum that was paid, or given back. */
@@ -75,7 +76,10 @@ function viewOf(event: Event, sender: Sender, templates: Templates) {
       id: booking.id,
       title: booking.title,
       startsAt: booking.startsAt === undefined ? undefined : formatInstant(booking.startsAt, locale),
-      items: (booking.items ?? []).map((item) => ({ ...item, amount: money(item.amount) })),
+      items: (booking.items ?? []).map((item) => ({
+        ...item,
+        amount: item.amount === undefined ? undefined : money(item.amount),
+      })),
     },
     payment: {
       id: payment.id,

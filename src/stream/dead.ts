@@ -3,8 +3,9 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { type Event, type FieldProblem, parseEvent } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
+import { withoutNotes } from "../domain/plan.ts";
 import dropSource from "./drop.lua" with { type: "text" };
-import { digestOf, key, tagsOf } from "./keys.ts";
+import { bookingDigest, digestOf, key, tagsOf } from "./keys.ts";
 import { tagsOfMessage } from "./messageId.ts";
 import { eventOf, reading, readMessages } from "./record.ts";
 import replaySource from "./replay.lua" with { type: "text" };
@@ -88,13 +89,13 @@ async function edited(redis: Redis, tag: string, messageId: string, { recipient,
   const before = eventOf(kept);
   if (before === undefined)
     return { problems: [{ pointer: "", detail: "the stored event cannot be read, nor edited" }] };
-  const parsed = parseEvent({ ...before, data: data ?? before.data });
+  const parsed = parseEvent({ ...withoutNotes(before), data: data ?? before.data });
   if (!parsed.ok) return { problems: parsed.problems };
   const { event } = parsed;
   if (recipient !== undefined) event.data.customer.email = recipient;
   // Under the same digest it is listed already.
   const changed = (of: (event: Event) => string) => (of(before) === of(event) ? "" : of(event));
-  const booking = changed(({ data }) => digestOf(data.booking.id));
+  const booking = changed(({ data }) => bookingDigest(data.booking.id));
   const customer = changed(({ data }) => digestOf(data.customer.email));
   return { json: JSON.stringify(event), digests: booking + customer === "" ? "" : `${booking}|${customer}` };
 }

@@ -1,8 +1,9 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
   KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
   then 2 for each event: a text, and the event, JSON. The text: message id, 32 characters; '|', digest of the booking, '|',
-    of the recipient, 8 each; line feed; plan (delay ms, first check-back ms or -1: not held, ms since it was accepted);
-    tab; rank, one digit; body hash, 22; event id
+    of the recipient, 8 each; line feed; plan (delay ms, first check-back ms or -1: not held, ms since it was accepted,
+    and ' said' where the door has said something); tab; rank, one digit; body hash, 22; event id; then, where the plan
+    says so, line feed and what was said
   Returns a line for each event, an empty one for the same as before it: 'new' | 'duplicate' | 'conflict' | 'full', state,
   due (epoch ms), and the message id where it is not the one in the event's text.
   Fence: the event's key (field c, in keys.ts) in the message's own hash, which is written last: what fails before it
@@ -26,13 +27,14 @@ end
 --[[ Most events of a call have the same plan: what follows from it is worked out once. ]]
 local plans = {}
 local function plan_of(text)
-  local delay, check, age = string.match(text, '^(%S+) (%S+) (%S+)$')
+  local delay, check, age, said = string.match(text, '^(%S+) (%S+) (%S+)(.*)$')
   local held = tonumber(check) >= 0
   local plan = {
     delay = delay,
     state = held and 'held' or tonumber(delay) > 0 and 'scheduled' or 'queued',
     due = string.format('%.0f', AT + (held and check or delay)),
     accepted_at = AT - age,
+    said = said ~= '',
   }
   plan.answer = 'new ' .. plan.state .. ' ' .. plan.due
   plans[text] = plan
@@ -72,8 +74,8 @@ local function point(first, id, event_key)
 end
 
 --[[ Returns the timeline. ]]
-local function write(id, plan, event_key, json, ...)
-  return move(id, nil, plan.state, '', 'posted', nil, 'c', event_key, 'e', json, ...)
+local function write(id, plan, reason, event_key, json, ...)
+  return move(id, nil, plan.state, '', reason, nil, 'c', event_key, 'e', json, ...)
 end
 
 local ids, keys, written = {}, {}, {}
@@ -103,19 +105,21 @@ for n, first in ipairs(ids) do
     written[first] = true
     local id = known.kept and next_generation(first) or first
     local rank = string.sub(text, tab + 1, tab + 1)
-    local event_key = rank .. window_end .. string.sub(text, tab + 2)
+    local id_end = plan.said and string.find(text, '\n', tab, true)
+    local reason = id_end and 'posted; ' .. string.sub(text, id_end + 1) or 'posted'
+    local event_key = rank .. window_end .. string.sub(text, tab + 2, id_end and id_end - 1 or -1)
     posted[#posted + 1] = id == first and string.sub(text, 1, 51) or id .. string.sub(text, 33, 51)
     local l
     if known.rolled_back then
-      l = write(id, plan, event_key, json, 'd', plan.due)
+      l = write(id, plan, reason, event_key, json, 'd', plan.due)
     elseif plan.state == 'held' then
       redis.call('ZADD', HELD, plan.due, id)
-      write(id, plan, event_key, json, 'd', plan.due, 'h', plan.delay)
+      write(id, plan, reason, event_key, json, 'd', plan.due, 'h', plan.delay)
     elseif plan.state == 'scheduled' then
       redis.call('ZADD', DUE, plan.due, id)
-      write(id, plan, event_key, json, 'd', plan.due)
+      write(id, plan, reason, event_key, json, 'd', plan.due)
     else
-      write(id, plan, event_key, json, 'q', enqueue(rank, id))
+      write(id, plan, reason, event_key, json, 'q', enqueue(rank, id))
     end
     if id ~= first then point(first, id, event_key) end
     if known.rolled_back then

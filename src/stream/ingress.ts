@@ -5,13 +5,14 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { summaryOf } from "../domain/door/notes.ts";
 import type { Event } from "../domain/event.ts";
 import type { Durability, Ingress, Posted, Unavailable } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent, planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
-import { digestOf, key, partitionOf, tagOf } from "./keys.ts";
+import { bookingDigest, digestOf, key, partitionOf, tagOf } from "./keys.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
 import { createWrite, type Short, type Written } from "./replicas.ts";
@@ -218,8 +219,10 @@ function plan(posted: Waiting, partition: number, options: IngressOptions): Plan
   const delayMs = held ? plannedMs : Math.max(0, plannedMs - elapsedMs);
   const checkMs = held ? options.firstCheckMs : -1;
   const messageId = messageIdOf(event.id, partition);
-  const digests = `${digestOf(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
-  const text = `${messageId}|${digests}\n${delayMs} ${checkMs} ${elapsedMs}\t${rank}${bodyHash}${event.id}`;
+  const digests = `${bookingDigest(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
+  const planned = `${delayMs} ${checkMs} ${elapsedMs}`;
+  const said = event.notes === undefined ? ["", ""] : [" said", `\n${summaryOf(event.notes)}`];
+  const text = `${messageId}|${digests}\n${planned}${said[0]}\t${rank}${bodyHash}${event.id}${said[1]}`;
   return { posted, messageId, text, json };
 }
 

@@ -103,6 +103,13 @@ export function digestOf(value: string): string {
   return Bun.hash.xxHash32(value.toLowerCase()).toString(16).padStart(8, "0");
 }
 
+const NO_BOOKING = "--------";
+
+/** What an event is listed under, as its digest or what no digest is. */
+export function bookingDigest(bookingId: string | undefined): string {
+  return bookingId === undefined ? NO_BOOKING : digestOf(bookingId);
+}
+
 /** A full chunk of what was posted, in bytes: 300 messages, read at once. */
 const CHUNK_LENGTH = 16_384;
 

@@ -64,9 +64,13 @@ function isMeant({ attempt, timeline }: Message, found: Found | undefined): bool
 function matches(message: Message, { state, booking, recipient }: MessageQuery): boolean {
   return (
     (state === undefined || message.state === state) &&
-    (booking === undefined || message.bookingId === booking) &&
-    (recipient === undefined || message.recipient.toLowerCase() === recipient.toLowerCase())
+    (booking === undefined || [booking].flat().includes(message.bookingId)) &&
+    (recipient === undefined || [recipient].flat().some((one) => isSameMailbox(one, message.recipient)))
   );
+}
+
+function isSameMailbox(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
 }
 
 function encodeCursor(partition: number, position: string): string {

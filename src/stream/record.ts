@@ -59,9 +59,8 @@ export function dueOf(due: string | null | undefined, timeline: string | null | 
 export function eventOf(json: string): Event | undefined {
   try {
     const event = JSON.parse(json) as Event;
-    return typeof event.data.booking.id === "string" && typeof event.data.customer.email === "string"
-      ? event
-      : undefined;
+    const { booking, customer } = event.data;
+    return typeof booking === "object" && typeof customer.email === "string" ? event : undefined;
   } catch {
     return undefined;
   }

@@ -34,8 +34,8 @@ const LAST_TIME = 9_999_999_999_999;
 const MAX_CHUNKS = 16;
 
 export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQuery): Source {
-  if (booking !== undefined) return inPosted(redis, digestOf(booking), 1);
-  if (recipient !== undefined) return inPosted(redis, digestOf(recipient), 2);
+  if (booking !== undefined) return inPosted(redis, [booking].flat().map(digestOf), 1);
+  if (recipient !== undefined) return inPosted(redis, [recipient].flat().map(digestOf), 2);
   if (state === undefined) return inPosted(redis);
   // biome-ignore lint/nursery/useExhaustiveSwitchCases: undefined has left above, which the compiler knows
   switch (state) {
@@ -60,17 +60,17 @@ export function sourceFor(redis: Redis, { state, booking, recipient }: MessageQu
 /**
  * Newest first. A position is a chunk, and how many of its finds are older than what was handed out: others come at
  * its end.
- * @param column of a line, where `digest` has to stand; a corrected dead letter has no booking there, and is no post
+ * @param column of a line, where one of `digests` has to stand; a corrected dead letter has no booking there, and is no post
  */
-function inPosted(redis: Redis, digest = "", column: 1 | 2 = 1): Source {
+function inPosted(redis: Redis, digests: readonly string[] = [], column: 1 | 2 = 1): Source {
   const numbers = new Map<string, string[]>();
   let reading = 1;
 
   function findsIn(text: string): Found[] {
-    if (!text.includes(digest)) return [];
+    if (digests.length > 0 && !digests.some((digest) => text.includes(digest))) return [];
     const lines = text.split("\n").map((line) => line.split("|"));
-    return lines.flatMap(([id = "", ...digests]) =>
-      (digest === "" ? digests[0] : digests[column - 1] === digest) ? [{ id }] : [],
+    return lines.flatMap(([id = "", ...listed]) =>
+      (digests.length === 0 ? listed[0] : digests.includes(listed[column - 1] ?? "")) ? [{ id }] : [],
     );
   }
 

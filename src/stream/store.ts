@@ -10,8 +10,9 @@ export interface Page {
 
 export interface MessageQuery {
   state?: State;
-  booking?: string;
-  recipient?: string;
+  /** One, or any of several; so is the recipient. */
+  booking?: string | readonly string[];
+  recipient?: string | readonly string[];
   cursor?: string;
   /** 1 to 200. */
   limit: number;

@@ -3,6 +3,7 @@
  * instead, or undefined: it is open. The first one that is shut ends the attempt, and no later one is asked.
  * No answer is no permission: where a gate cannot be asked the message is given back, and tried again later.
  */
+import type { Logger } from "pino";
 import type { BookingStore } from "../booking/store.ts";
 import type { Event } from "../domain/event.ts";
 import type { RollbackReader } from "../journal/reader.ts";
@@ -28,6 +29,7 @@ export interface GateDeps {
   wasRolledBack: (taken: Taken) => Promise<boolean>;
   /** Aborted when the worker stops. */
   stopping: AbortSignal;
+  log: Pick<Logger, "warn">;
 }
 
 const JOURNAL_RETRY_MS = 30_000;
@@ -49,7 +51,14 @@ export async function objectionOf(gates: readonly Gate[]): Promise<Settlement | 
  */
 export function gatesBefore(taken: Taken, askedAt: number, event: Event, deps: GateDeps): Gate[] {
   const { store } = deps.booking;
-  if (store !== undefined) return [storeGate(store, taken, event, deps), ...gatesAfterWait(taken, event, deps)];
+  const bookingId = event.data.booking.id;
+  if (store !== undefined && bookingId !== undefined) {
+    return [storeGate(store, taken, bookingId, deps), ...gatesAfterWait(taken, event, deps)];
+  }
+  if (store !== undefined) {
+    const line = { eventId: event.id, messageId: taken.messageId };
+    deps.log.warn(line, "event names no booking, so its booking store is not asked");
+  }
   const redis = redisGate(taken, deps);
   const redisIfChanged = async () => (deps.rollbacks.hasChangedSince(askedAt) ? redis() : undefined);
   return [journalGate(event, deps), redisIfChanged];
@@ -86,9 +95,9 @@ function doubtOf(error: unknown): string {
   return `nobody can say whether it was rolled back: ${error instanceof Error ? error.message : error}`;
 }
 
-function storeGate(store: BookingStore, taken: Taken, event: Event, { booking, stopping }: GateDeps): Gate {
+function storeGate(store: BookingStore, taken: Taken, bookingId: string, { booking, stopping }: GateDeps): Gate {
   return async () => {
-    const status = await unlessAborted(store.statusOf(event.data.booking.id), stopping);
+    const status = await unlessAborted(store.statusOf(bookingId), stopping);
     if (status === undefined)
       return { kind: "released", reason: "the worker stopped while the booking store was asked" };
     switch (status.kind) {

@@ -44,7 +44,7 @@ describe("a call is tried again", () => {
       expect(body.equals(service.received[0]?.body as Buffer)).toBe(true);
       expect(headers["webhook-id"]).toBe("evt_1");
     }
-    expect(jsonOf(service.received[2])).toEqual(event);
+    expect(jsonOf(service.received[2])).toEqual({ ...event });
   });
 
   test("after nobody listened", async () => {
@@ -179,10 +179,10 @@ describe("an answer that would be the same again", () => {
 
 describe("what cannot be sent is refused without a try", () => {
   const wrong: [string, (client: Client) => Promise<unknown>, RegExp][] = [
-    ["an id that no header can carry", (client) => client.post({ ...event, id: "evt_é\n" }), /id must be 1 to 128/],
-    ["no id", (client) => client.post({ ...event, id: undefined as unknown as string }), /id must be 1 to 128/],
-    ["an id that no path keeps", (client) => client.rollback(".."), /id must be 1 to 128/],
-    ["a commit of an id with a space", (client) => client.commit("a b"), /id must be 1 to 128/],
+    ["an id that is too long", (client) => client.post({ ...event, id: "đ".repeat(201) }), /id must be printable/],
+    ["no id", (client) => client.post({ ...event, id: undefined as unknown as string }), /id must be printable/],
+    ["an id that no path keeps", (client) => client.rollback(".."), /id must be printable/],
+    ["a commit of a blank id", (client) => client.commit(" "), /id must be printable/],
     [
       "a BigInt",
       (client) => client.post({ ...event, data: { ...event.data, total: 1n } } as typeof event),

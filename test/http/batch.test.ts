@@ -8,6 +8,7 @@ interface Result {
   eventId?: string;
   type?: string;
   errors?: { pointer: string }[];
+  notes?: object[];
 }
 
 const numbered = (count: number) =>
@@ -126,10 +127,8 @@ describe("a batch", () => {
   });
 
   test("points into the event, not into the batch", async () => {
-    const results = await resultsOf(
-      await post(harness().app, PATH, [{ ...event(), options: { hold: 1 } }, 1, null, []]),
-    );
-    expect(results.map(({ errors }) => errors?.[0]?.pointer)).toEqual(["/options/hold", "", "", ""]);
+    const results = await resultsOf(await post(harness().app, PATH, [{ ...event(), id: null }, 1, null, []]));
+    expect(results.map(({ errors }) => errors?.[0]?.pointer)).toEqual(["/id", "", "", ""]);
   });
 
   test("of 1000 events is taken, of 1001 is 413, in both forms", async () => {
@@ -202,14 +201,18 @@ describe("a batch", () => {
     expect(logged).toEqual([]);
   });
 
-  test("takes the others when one event is nested too deep", async () => {
+  test("takes an event that is nested too deep without that, and says so", async () => {
     const { app } = harness();
     const [first, deep, last] = numbered(3).map((one) => JSON.stringify(one));
     const arrays = "[".repeat(100) + "]".repeat(100);
     const results = await resultsOf(
       await post(app, PATH, `[${first},${deep?.replace('"data":{', `"data":{"x":${arrays},`)},${last}]`),
     );
-    expect(results.map(({ status }) => status)).toEqual([202, 400, 202]);
+    expect(results.map(({ status, notes }) => [status, notes?.length])).toEqual([
+      [202, undefined],
+      [202, 1],
+      [202, undefined],
+    ]);
   });
 
   test.each([500, 512, 513, 100_000])(

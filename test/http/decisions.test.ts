@@ -31,6 +31,21 @@ async function decide(
   };
 }
 
+function signed(webhookId: string, body = "") {
+  const webhook = new Webhook(new TextEncoder().encode(INGEST_KEY), { format: "raw" });
+  const at = new Date();
+  return {
+    "webhook-id": webhookId,
+    "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
+    "webhook-signature": webhook.sign(webhookId, at, body),
+  };
+}
+
+const answers = {
+  commit: { kind: "committed", messageId: "msg_1", state: "queued", dueAt: 0 },
+  rollback: { kind: "cancelled", messageId: "msg_1", state: "cancelled" },
+} as const;
+
 describe("a commit", () => {
   const cases: [Committed, number, Record<string, unknown>][] = [
     [
@@ -75,8 +90,27 @@ describe("either", () => {
     });
 
     test(`${verb} of what cannot be an event's id is 400`, async () => {
-      expect((await decide(`/v1/events/${"x".repeat(129)}/${verb}`, {})).status).toBe(400);
-      expect((await decide(`/v1/events/a%0d%0ab/${verb}`, {})).status).toBe(400);
+      expect((await decide(`/v1/events/${"x".repeat(201)}/${verb}`, {})).status).toBe(400);
+      expect((await decide(`/v1/events/%20%0d%0a/${verb}`, {})).status).toBe(400);
+    });
+
+    test(`${verb} of an id in any script, and in any form, is of the event that has it`, async () => {
+      for (const id of ["đơn n°110", "a/b?c#d%25", " đơn  n°110\n", "đơn n°110".normalize("NFD")]) {
+        const seen = await decide(`/v1/events/${encodeURIComponent(id)}/${verb}`, answers);
+        expect(seen.asked).toEqual([id.startsWith("a") ? id : "đơn n°110"]);
+      }
+    });
+
+    test(`${verb} is signed with an id that a header cannot hold, percent-encoded`, async () => {
+      const path = `/v1/events/${encodeURIComponent("đơn 1")}/${verb}`;
+      expect(await decide(path, answers, signed(`${encodeURIComponent("đơn 1")}/${verb}`))).toMatchObject({
+        status: 200,
+        asked: ["đơn 1"],
+      });
+      const other = signed(`${encodeURIComponent("đơn 2")}/${verb}`);
+      expect(await decide(path, answers, other)).toMatchObject({ status: 401, asked: [] });
+      const ascii = signed(`${encodeURIComponent("evt:1")}/${verb}`);
+      expect(await decide(`/v1/events/evt:1/${verb}`, answers, ascii)).toMatchObject({ status: 401, asked: [] });
     });
   }
 });
@@ -93,15 +127,6 @@ test("a commit of an event that is not there says nothing of the dedup window, w
 });
 
 describe("a signed decision", () => {
-  const signed = (webhookId: string, body = "") => {
-    const webhook = new Webhook(new TextEncoder().encode(INGEST_KEY), { format: "raw" });
-    const at = new Date();
-    return {
-      "webhook-id": webhookId,
-      "webhook-timestamp": String(Math.floor(at.getTime() / 1_000)),
-      "webhook-signature": webhook.sign(webhookId, at, body),
-    };
-  };
   const rollback: RolledBack = { kind: "cancelled", messageId: "msg_1", state: "cancelled" };
 
   test("is taken under the id that says what it decides", async () => {

@@ -91,13 +91,44 @@ describe("the list of messages", () => {
     await get(h, "/v1/messages");
     await get(h, "/v1/messages?state=&booking=&recipient=&limit=&cursor=");
     expect(h.asked).toEqual([
-      { state: "dead", booking: "BK/1", recipient: "an+x@example.com", limit: 7, cursor: "9" },
+      { state: "dead", booking: ["BK/1"], recipient: ["an+x@example.com"], limit: 7, cursor: "9" },
       { limit: 50 },
       { limit: 50 },
     ]);
   });
 
   test.each([
+    ["an%2Bhn@example.com", ["an+hn@example.com"]],
+    ["an+hn@example.com", ["an+hn@example.com"]],
+    ["+84901@example.com", ["84901@example.com", "+84901@example.com"]],
+    ["an@b%C3%BCcher.example", ["an@xn--bcher-kva.example"]],
+    ["an@XN--BCHER-KVA.example", ["an@xn--bcher-kva.example"]],
+    ["tran..an@docomo.ne.jp", ['"tran..an"@docomo.ne.jp']],
+    ["%22tran..an%22@docomo.ne.jp", ['"tran..an"@docomo.ne.jp']],
+    ["%22an+smith%22@example.com", ['"an smith"@example.com', "an+smith@example.com"]],
+    ["An%20%3Can@example.com%3E", ["an@example.com"]],
+  ])("looks for the recipient %s in each form that it may have meant", async (recipient, asked) => {
+    const h = harness();
+    expect((await get(h, `/v1/messages?recipient=${recipient}`)).status).toBe(200);
+    expect(h.asked).toEqual([{ recipient: asked, limit: 50 }]);
+  });
+
+  test.each([
+    ["BK+1042", ["BK 1042", "BK+1042"]],
+    ["BK%2B1042", ["BK+1042"]],
+    [encodeURIComponent("ĐH-1042".normalize("NFD")), ["ĐH-1042"]],
+    ["%20BK%20%201042%0D%0A", ["BK 1042", "+BK++1042"]],
+    [encodeURIComponent("ộ".repeat(200)), ["ộ".repeat(200)]],
+  ])("looks for the booking %s in each form that it may have meant", async (booking, asked) => {
+    const h = harness();
+    expect((await get(h, `/v1/messages?booking=${booking}`)).status).toBe(200);
+    expect(h.asked).toEqual([{ booking: asked, limit: 50 }]);
+  });
+
+  test.each([
+    ["recipient=an", "recipient"],
+    ["recipient=nguy%E1%BB%85n@example.com", "recipient"],
+    ["booking=%20", "booking"],
     ["state=lost", "state"],
     ["limit=0", "limit"],
     ["limit=201", "limit"],

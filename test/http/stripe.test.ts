@@ -156,7 +156,7 @@ describe("what makes no mail", () => {
   test.each([
     ["another type", stripeEvent("invoice.paid", session), 30],
     ["a payment without an address", stripeEvent("payment_intent.succeeded", { ...intent, receipt_email: null }), 30],
-    ["a payment in no currency", stripeEvent("payment_intent.succeeded", { ...intent, currency: "zzz" }), 40],
+    ["a payment to no address", stripeEvent("payment_intent.succeeded", { ...intent, receipt_email: "an" }), 40],
     ["no event", [], 30],
     ["nothing", "null", 30],
   ] as [string, unknown, number][])("is answered with 200 and a line in the log: %s", async (_, body, level) => {

@@ -66,9 +66,7 @@ describe("an event that makes no mail", () => {
 describe("a payment that cannot become a mail", () => {
   test.each([
     [{ receipt_email: "an@@example.com" }, "its e-mail address is not one to send mail to"],
-    [{ receipt_email: "An <an@example.com>" }, "its e-mail address is not one to send mail to"],
     [{ receipt_email: "an@example.com\r\nBcc: x" }, "its e-mail address is not one to send mail to"],
-    [{ currency: "zzz" }, "not valid: /data/payment/currency"],
     [{ amount: -5 }, "not valid: /data/payment/amount"],
   ])("is told apart from what is not for us, without its address: %j", (change, reason) => {
     const { mapped } = mapStripeEvent({ type: "charge.succeeded", data: { object: { ...CHARGE, ...change } } });

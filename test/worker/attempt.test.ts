@@ -51,6 +51,7 @@ async function attempted(given: Given) {
     },
     wasRolledBack: async () => say("redis", now.redis),
     stopping: new AbortController().signal,
+    log: { warn: (_: unknown, text?: string) => noted.push(String(text)) },
     render: () => {
       if (given.rendered !== undefined) throw given.rendered;
       return {} as Mail;
