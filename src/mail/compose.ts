@@ -45,11 +45,17 @@ function token(value: string): string {
   return value;
 }
 
+/** The local part may be quoted, with blanks in it (RFC 5322 3.2.4). */
+function addrSpec(address: string): string {
+  const quoted = /^"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])+"(?=@)/.exec(address)?.[0] ?? "";
+  return quoted + token(address.slice(quoted.length));
+}
+
 function mailbox({ name, address }: { name?: string; address: string }): string {
-  if (name === undefined) return token(address);
+  if (name === undefined) return addrSpec(address);
   const encoded = headerText(name);
-  if (encoded !== name) return `${encoded}\r\n <${token(address)}>`;
-  return `"${name.replace(/["\\]/g, "\\$&")}" <${token(address)}>`;
+  if (encoded !== name) return `${encoded}\r\n <${addrSpec(address)}>`;
+  return `"${name.replace(/["\\]/g, "\\$&")}" <${addrSpec(address)}>`;
 }
 
 /** Bytes in an encoded word, so that its line keeps to 76 characters beside the longest header name. */

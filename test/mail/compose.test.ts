@@ -24,6 +24,16 @@ describe("a composed mail", () => {
     expect((parsed.to as AddressObject).value).toEqual([{ name: "Nguyễn Văn An", address: "an@example.com" }]);
   });
 
+  test.each(['"an smith"@example.com', '"a\\"n, <b@c>"@example.com', '"tran..an"@docomo.ne.jp'])(
+    "is to an address whose local part is quoted: %s",
+    async (address) => {
+      for (const to of [{ address }, { address, name: "An" }]) {
+        const line = linesOf(compose({ ...MAIL, to }, SENDER, DATE)).find((one) => one.startsWith("To: "));
+        expect(line).toBe(to.name === undefined ? `To: ${address}` : `To: "An" <${address}>`);
+      }
+    },
+  );
+
   test("says that a machine wrote it, in which language, and for which message", () => {
     expect(linesOf(raw)).toEqual(
       expect.arrayContaining([
@@ -96,6 +106,8 @@ describe("a mail that cannot be composed", () => {
     ["address", { ...MAIL, to: { address: "" } }],
     ["Message-ID", { ...MAIL, messageIdHeader: "msg_01@example.com>\r\nBcc: <x" }],
     ["language", { ...MAIL, language: "vi\r\nBcc: x" }],
+    ["quoted address", { ...MAIL, to: { address: '"a\r\nb"@example.com' } }],
+    ["end of a quoted address", { ...MAIL, to: { address: '"a"@example.com> <b@example.com' } }],
   ])("throws for a bad %s", (_, mail) => {
     expect(() => compose(mail, SENDER, DATE)).toThrow("cannot stand in a header");
   });

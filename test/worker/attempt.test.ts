@@ -24,6 +24,8 @@ interface Given {
   blames?: boolean;
   rendered?: Error;
   taken?: Partial<Taken>;
+  /** Else it names its booking. */
+  namesNoBooking?: boolean;
 }
 
 /** What was asked, in order, and what was noted about relay and message. */
@@ -76,7 +78,8 @@ async function attempted(given: Given) {
     policy: POLICY,
     random: () => 0,
   };
-  const settlement = await attempt({ ...TAKEN, ...given.taken }, 7, EVENT, deps);
+  const event = given.namesNoBooking ? { ...EVENT, data: { ...EVENT.data, booking: {} } } : EVENT;
+  const settlement = await attempt({ ...TAKEN, ...given.taken }, 7, event, deps);
   return { settlement, asked, noted };
 }
 
@@ -84,6 +87,13 @@ const AWAY = new Error("it is away");
 const CANCELLED_JOURNAL = { kind: "cancelled", reason: "rolled back while Redis was away" } as const;
 const CANCELLED_REDIS = { kind: "cancelled", reason: "rolled back before the mail was begun" } as const;
 const STORE = "store BK-1042";
+
+test("an event that names no booking is trusted where there is a store, and a line says so", async () => {
+  const { noted } = await attempted({ status: { kind: "cancelled" }, namesNoBooking: true });
+  expect(noted).toContain("event names no booking, so its booking store is not asked");
+  expect((await attempted({ namesNoBooking: true })).noted.join()).not.toContain("no booking");
+  expect((await attempted({ status: { kind: "paid" } })).noted.join()).not.toContain("no booking");
+});
 
 describe("the gates, in order, up to the first that is shut", () => {
   test.each([
@@ -93,6 +103,18 @@ describe("the gates, in order, up to the first that is shut", () => {
       { journalChanged: true },
       ["journal", "redis", "sent"],
       {},
+    ],
+    [
+      "a store is not asked about an event that names no booking",
+      { status: { kind: "cancelled" }, namesNoBooking: true },
+      ["journal", "sent"],
+      { kind: "sent" },
+    ],
+    [
+      "nor is a rollback overlooked there",
+      { status: { kind: "paid" }, namesNoBooking: true, journalChanged: true, redis: true },
+      ["journal", "redis"],
+      CANCELLED_REDIS,
     ],
     ["a rollback in the journal", { journal: true, journalChanged: true }, ["journal"], CANCELLED_JOURNAL],
     [

@@ -9,14 +9,16 @@ import { onPipeline } from "./fixture.ts";
 const on = onPipeline("--appendonly", "no");
 const HELD = key.held(tagOf(0));
 
-async function held(status: BookingStatus | undefined, isRolledBack = false): Promise<string> {
+async function held(status: BookingStatus | undefined, isRolledBack = false, names = true): Promise<string> {
   const store = status && { statusOf: async () => status, close: async () => {} };
   const relay = await on.relayWith();
   await on.pipeline.startWorker(relay.url, {
     booking: { store, delaysMs: [10, 10], maxAsks: 3 },
     rollbacks: { isRolledBack: () => isRolledBack, hasChangedSince: () => false },
   });
-  const id = await on.pipeline.post(eventWith("evt_1", { hold: true }));
+  const event = eventWith("evt_1", { hold: true });
+  if (!names) event.data.booking = {};
+  const id = await on.pipeline.post(event);
   await on.server.raw.zadd(HELD, "XX", 1, id); // its first check-back is due, as time would have it
   return id;
 }
@@ -57,6 +59,12 @@ test.each([[undefined], [{ kind: "pending" }], [{ kind: "not_found" }]] as const
     expect(told()).toHaveLength(1);
   },
 );
+
+test("that names no booking waits for a person, as nobody can be asked about it", async () => {
+  const id = await held({ kind: "paid" }, false, false);
+  await until("a person is told", () => on.pipeline.lines.lines.some(({ status }) => status === "nobody to ask"));
+  expect((await timelineOf(id))?.map(([state]) => state)).toEqual(["held"]);
+});
 
 test("is asked for again and again while its store is away, and nobody is told", async () => {
   const id = await held({ kind: "unavailable", reason: "connection refused" });
