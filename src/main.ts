@@ -9,6 +9,7 @@ import { createLog } from "./log.ts";
 import { LogFile } from "./logFile.ts";
 import { startService } from "./startService.ts";
 import { startWorkerRole } from "./startWorker.ts";
+import { strangeSettings, tellOf } from "./strangeSettings.ts";
 
 /** After this the process ends, whatever still hangs; a worker's child sooner, which its successor waits for. */
 const HARD_EXIT_MS = 15_000;
@@ -51,6 +52,8 @@ async function start(): Promise<void> {
   const isChild = process.env["POSTPAID_CHILD"] === "1";
   const by = config.ROLE === "worker" ? "worker" : "service";
   const log = createLog({ by, level: config.LOG_LEVEL, plain: config.LOG_PII === "plain", destination });
+  if (!isChild)
+    for (const one of strangeSettings(process.env)) log.warn({ setting: one.name, meant: one.meant }, tellOf(one));
   const host = { env: process.env, command: [process.execPath, import.meta.path, "start"], log };
 
   process.on("uncaughtException", (error) => {
@@ -102,6 +105,9 @@ function printSettings(format: { json?: true; markdown?: true }): void {
     error.code === "EPIPE" ? process.exit(0) : fail(error),
   );
   const settings = describeSettings();
+  // The documents are for other programs to read.
+  const told = format.json || format.markdown ? process.stderr : process.stdout;
+  for (const one of strangeSettings(process.env)) told.write(`${tellOf(one)}\n`);
   if (format.json) process.stdout.write(`${JSON.stringify(settings, undefined, 2)}\n`);
   else if (format.markdown) {
     process.stdout.write("| variable | default | allowed | |\n|---|---|---|---|\n");

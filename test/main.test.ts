@@ -19,3 +19,21 @@ test("the README's table is the one that `postpaid config --markdown` prints", a
   expect(stdout.length).toBeGreaterThan(1_000);
   expect(readme).toContain(stdout.toString());
 });
+
+test.each([
+  ["", "stdout"],
+  ["--json", "stderr"],
+  ["--markdown", "stderr"],
+] as const)(
+  "`postpaid config %s` tells of a variable that is nearly a setting, and not its value",
+  (format, output) => {
+    const env = { PATH: process.env["PATH"], SMTP_URI: "smtp://an:hush-hush@host" };
+    const command = [process.execPath, MAIN, "config", format].filter((word) => word !== "");
+    const { exitCode, stdout, stderr } = Bun.spawnSync(command, { env });
+    const said = { stdout: stdout.toString(), stderr: stderr.toString() };
+    expect(exitCode).toBe(0);
+    expect(said[output]).toStartWith("SMTP_URI is set, and is no setting: SMTP_URL may be meant\n");
+    expect(said.stdout + said.stderr).not.toContain("hush-hush");
+    if (format === "--json") expect(JSON.parse(said.stdout)).toBeArray();
+  },
+);

@@ -52,6 +52,17 @@ describe("with a Redis that cannot be reached", () => {
   });
 });
 
+test("a variable that is nearly a setting is told of at the start, once, without its value", async () => {
+  const service = await serviceWith({ MAX_RETRY: "77777", POSTPAID_PORT: "1", LOG_FILE: "/x" });
+  await service.line(({ msg }) => msg === "worker started");
+  const told = service.lines.filter(({ msg }) => msg.includes("is no setting"));
+  expect(told.map(({ level, setting, meant }) => [level, setting, meant]).sort()).toEqual([
+    [40, "MAX_RETRY", "MAX_RETRIES"],
+    [40, "POSTPAID_PORT", "PORT"],
+  ]);
+  expect(JSON.stringify(told)).not.toContain("77777");
+});
+
 describe("/readyz", () => {
   test("says when no event can be made durable any more, and when one can again", async () => {
     const redis = await startRedis();

@@ -22,7 +22,7 @@ function isNear(one: string, other: string): boolean {
 }
 
 /** Letters to add, take away, change, or swap with the next one (optimal string alignment). */
-function distance(one: string, other: string): number {
+export function distance(one: string, other: string): number {
   const rows: number[][] = [Array.from({ length: other.length + 1 }, (_, i) => i)];
   for (let i = 1; i <= one.length; i++) {
     const [row, above] = [[i], rows[i - 1] as number[]];
