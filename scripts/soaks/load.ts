@@ -4,7 +4,7 @@
  * has one mail, and no other mail was sent.
  */
 import { eventWith } from "../../test/support/event.ts";
-import type { FakeRelay } from "../../test/support/relay.ts";
+import type { FakeRelay, ReceivedMail } from "../../test/support/relay.ts";
 import { INGEST_KEY, type TestService } from "../../test/support/service.ts";
 
 const ROLL_BACK_EACH = 20;
@@ -27,6 +27,8 @@ export function createLoad(port: number, perSecond: number, relay: FakeRelay, se
   /** By message id: what the 202 said. */
   const accepted = new Map<string, string>();
   const cancelled = new Set<string>();
+  /** A journaled rollback wins over what no worker has begun to send: epoch ms of its answer. */
+  const journaledAt = new Map<string, number>();
   const timesMs: number[] = [];
   const inFlight = new Set<Promise<void>>();
   const mailed = new Map<string, number>();
@@ -67,13 +69,16 @@ export function createLoad(port: number, perSecond: number, relay: FakeRelay, se
     accepted.set(id, durability);
     if (n % ROLL_BACK_EACH !== 0) return;
     const { result } = await ask(`/v1/events/evt_${n}/rollback`);
-    if (result === "cancelled" || (result === "journaled" && durability === "journaled")) cancelled.add(id);
+    if (result === "cancelled") cancelled.add(id);
+    if (result === "journaled" && durability === "journaled") journaledAt.set(id, Date.now());
   }
 
   function readMails(): void {
     for (; read < relay.received.length; read++) {
-      const id = /^Message-ID: <(.+)@/m.exec(String(relay.received[read]?.raw))?.[1] ?? "none";
+      const { raw, at } = relay.received[read] as ReceivedMail;
+      const id = /^Message-ID: <(.+)@/m.exec(String(raw))?.[1] ?? "none";
       mailed.set(id, (mailed.get(id) ?? 0) + 1);
+      if (at < (journaledAt.get(id) ?? 0)) journaledAt.delete(id);
     }
   }
 
@@ -97,6 +102,8 @@ export function createLoad(port: number, perSecond: number, relay: FakeRelay, se
     },
     repeated: () => repeated,
     async check(settleMs) {
+      readMails();
+      for (const id of journaledAt.keys()) cancelled.add(id);
       const wanted = new Set([...accepted.keys()].filter((id) => !cancelled.has(id)));
       const deadline = performance.now() + settleMs;
       while (mailed.size < wanted.size && performance.now() < deadline) {

@@ -19,6 +19,8 @@ export interface Unavailable {
    * connection: with another one, Redis may be another one, which does not have it.
    */
   writtenOver?: number;
+  /** Then, of a decision: what came of it there. */
+  said?: Committed | RolledBack;
 }
 
 export interface Accepted {

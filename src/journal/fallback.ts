@@ -10,12 +10,12 @@
  */
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
-import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
+import type { Committed, Ingress, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
 import { firstState, isSameEvent, planOf } from "../domain/plan.ts";
 import { createDrain } from "./drain.ts";
 import type { Entry } from "./entry.ts";
 import type { Journal } from "./journal.ts";
-import { createUpstream } from "./upstream.ts";
+import { createUpstream, type PutOnly } from "./upstream.ts";
 
 export interface FallbackOptions {
   inner: Ingress;
@@ -57,14 +57,37 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     return kept;
   }
 
-  /** What the other ingress answers, or undefined: the journal's turn. */
+  /** What the other ingress answers; undefined when it is not asked, or has no answer. */
   async function ask<T extends Posted | Committed | RolledBack>(
     question: Pick<Entry, "kind" | "eventId">,
     put: () => Promise<T>,
-  ): Promise<T | undefined> {
-    if (upstream.isAway(question) || journal.find(question.eventId).length > 0) return undefined;
+  ): Promise<Exclude<T, Unavailable> | PutOnly | undefined> {
+    const mayGo = !upstream.isAway(question) && journal.find(question.eventId).length === 0;
+    // A Redis with too few replicas sends what is journaled: it is told of a rollback at once, before its event, too.
+    const isUrgent = question.kind === "rollback" && upstream.isShort(question);
+    if (!mayGo && !isUrgent) return undefined;
     const answer = await upstream.ask(question, put);
-    return typeof answer === "string" || answer.kind === "put" ? undefined : (answer as T);
+    return typeof answer === "string" ? undefined : answer;
+  }
+
+  async function post(event: Event): Promise<Posted> {
+    const answer = await ask({ kind: "post", eventId: event.id }, () => inner.post(event));
+    return answer === undefined || answer.kind === "put" ? journalPost(event) : answer;
+  }
+
+  async function commit(eventId: string): Promise<Committed> {
+    const answer = await ask({ kind: "commit", eventId }, () => inner.commit(eventId));
+    return answer === undefined || answer.kind === "put" ? journalDecision("commit", eventId) : answer;
+  }
+
+  async function rollback(eventId: string): Promise<RolledBack> {
+    const answer = await ask({ kind: "rollback", eventId }, () => inner.rollback(eventId));
+    if (answer !== undefined && answer.kind !== "put" && journal.find(eventId).length === 0) return answer;
+    const said = answer?.kind === "put" ? answer.said : answer;
+    const journaled = await journalDecision("rollback", eventId);
+    // That a mail has left, or is on its way, is so whatever becomes of this Redis.
+    const isSo = said?.kind === "in_flight" || said?.kind === "too_late";
+    return isSo && journaled.kind === "journaled" ? said : journaled;
   }
 
   async function journalPost(event: Event): Promise<Posted> {
@@ -120,23 +143,9 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
   if (journal.depth() > 0) drain.start();
 
   return {
-    post: (event) =>
-      readable(
-        async () =>
-          (await ask({ kind: "post", eventId: event.id }, () => inner.post(event))) ?? (await journalPost(event)),
-      ),
-    commit: (eventId) =>
-      readable(
-        async () =>
-          (await ask<Committed>({ kind: "commit", eventId }, () => inner.commit(eventId))) ??
-          (await journalDecision("commit", eventId)),
-      ),
-    rollback: (eventId) =>
-      readable(
-        async () =>
-          (await ask<RolledBack>({ kind: "rollback", eventId }, () => inner.rollback(eventId))) ??
-          (await journalDecision("rollback", eventId)),
-      ),
+    post: (event) => readable(() => post(event)),
+    commit: (eventId) => readable(() => commit(eventId)),
+    rollback: (eventId) => readable(() => rollback(eventId)),
     stop: () => drain.stop(),
   };
 }

@@ -13,6 +13,7 @@ export interface PutOnly {
   kind: "put";
   /** As in Unavailable. */
   connection: number;
+  said: Unavailable["said"];
 }
 
 export interface Upstream {
@@ -26,6 +27,8 @@ export interface Upstream {
   ): Promise<Exclude<T, Unavailable> | PutOnly | "away" | "refused" | "failed">;
   /** For a question like this one. */
   isAway(question: Question): boolean;
+  /** It takes what it is told, and has too few replicas. */
+  isShort(question: Question): boolean;
   /** The next one who wants something of this event's partition asks, and finds out. */
   presumeBack(eventId: string): void;
   /** How many questions of this kind the partition has taken so far. */
@@ -35,6 +38,8 @@ export interface Upstream {
 export function createUpstream(partitions: number, partitionOf: (eventId: string) => number, log: Logger): Upstream {
   const all = Array.from({ length: partitions }, () => ({
     away: false,
+    /** It is there, and has too few replicas. */
+    isShort: false,
     /** It takes commits and rollbacks, and no posts. */
     refusesPosts: false,
     /** What the log says is wrong: once, until the next answer. */
@@ -51,6 +56,7 @@ export function createUpstream(partitions: number, partitionOf: (eventId: string
         const answer = await put();
         if (answer.kind !== "unavailable") {
           partition.away = false;
+          partition.isShort = false;
           if (kind === "post") partition.refusesPosts = false;
           if (!partition.refusesPosts) partition.said = undefined;
           if (answer.kind !== "full") partition.taken[kind] += 1;
@@ -60,7 +66,8 @@ export function createUpstream(partitions: number, partitionOf: (eventId: string
         partition.said = "away";
         partition.refusesPosts = "takesDecisions" in answer;
         partition.away = !partition.refusesPosts;
-        if (answer.writtenOver !== undefined) return { kind: "put", connection: answer.writtenOver };
+        partition.isShort = answer.writtenOver !== undefined;
+        if (answer.writtenOver !== undefined) return { kind: "put", connection: answer.writtenOver, said: answer.said };
         return partition.away ? "away" : "refused";
       } catch (error) {
         if (partition.said !== "failed")
@@ -70,6 +77,7 @@ export function createUpstream(partitions: number, partitionOf: (eventId: string
       }
     },
     isAway: ({ kind, eventId }) => of(eventId).away || (kind === "post" && of(eventId).refusesPosts),
+    isShort: ({ eventId }) => of(eventId).isShort,
     presumeBack(eventId) {
       of(eventId).away = false;
       of(eventId).refusesPosts = false;

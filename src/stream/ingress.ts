@@ -7,7 +7,7 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { summaryOf } from "../domain/door/notes.ts";
 import type { Event } from "../domain/event.ts";
-import type { Durability, Ingress, Posted, Unavailable } from "../domain/ingress.ts";
+import type { Committed, Durability, Ingress, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent, planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
@@ -147,7 +147,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   }
 
   /** A decision that was repeated, came too late or has to wait for the end of an attempt is no transition. */
-  async function decided<Answer extends object>(
+  async function decided<Answer extends Committed | RolledBack>(
     decision: keyof typeof DECIDED,
     eventId: string,
     decide: (node: Redis, tag: string, messageId: string) => Promise<Decided<Answer>>,
@@ -159,8 +159,8 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     const { answer, changed } = decided.answer;
     const fields: object = { eventId, ...answer };
     options.log.info(fields, changed ? DECIDED[decision] : `${decision} changed no state`);
-    const isThere = !("kind" in answer) || answer.kind !== "not_found";
-    return decided.short && isThere ? unavailable(decided.short) : answer;
+    if (decided.short === undefined || answer.kind === "not_found") return answer;
+    return { ...unavailable(decided.short), said: answer };
   }
 
   return {

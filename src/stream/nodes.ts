@@ -20,6 +20,16 @@ export function ownerOf(redis: Redis, tag: string): Redis {
   return owner;
 }
 
+/** Stands for the connection over which a partition's commands go now; undefined while there is none. */
+export function connectionTo(redis: Redis, tag: string): object | undefined {
+  try {
+    const { status, stream } = ownerOf(redis, tag);
+    return status === "ready" ? stream : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** A cluster's slots are read again, in the background: a node has said that it is not the owner. */
 export function findOwnersAgain(redis: Redis): void {
   const client: unknown = redis;

@@ -3,7 +3,8 @@
  *   1. settles the past: what the relay took and Redis was not told; then entries of its own name, which are from
  *      a life that ended, are reclaimed at once
  *   2. promotes what is due, takes what is queued, attempts it, settles it
- *   3. keeps its leases alive, reclaims the entries of workers that are gone, tidies up
+ *   3. keeps its leases alive, reclaims the entries of workers that are gone, tells a Redis that has lost it what was
+ *      sent, tidies up
  *   4. stops in three steps: quiet (takes nothing more) -> deadline (what is in flight may end) -> what is
  *      left is aborted and, where the relay has not got it, given back without spending an attempt
  */
@@ -22,6 +23,7 @@ import type { Taken } from "../stream/take.ts";
 import { wasRolledBack } from "../stream/transaction.ts";
 import { startAlerter } from "./alerter.ts";
 import { attempt, type Settlement } from "./attempt.ts";
+import { startAttester } from "./attester.ts";
 import { startChecker } from "./checker.ts";
 import { enter } from "./enter.ts";
 import type { BookingPolicy } from "./gates.ts";
@@ -32,6 +34,7 @@ import { createDealer } from "./priorities.ts";
 import { startPromoter } from "./promoter.ts";
 import { startReclaimer } from "./reclaimer.ts";
 import { type AskedSince, createRelayBreaker, oneAtATime } from "./relayBreaker.ts";
+import { createSentLately } from "./sentLately.ts";
 import { createSettler } from "./settler.ts";
 import { createSuspects } from "./suspects.ts";
 import { type Slot, startTaker } from "./taker.ts";
@@ -109,11 +112,23 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     wasRolledBack: (taken: Taken) => wasRolledBack(redis, taken),
     stopping: stopping.signal,
   };
+  const lately = createSentLately(options.retentionMs);
+  async function ended(taken: Taken, event: Event | undefined, slot: Slot): Promise<Settlement> {
+    const { messageId } = taken;
+    const known = lately.replyTo(taken);
+    if (known !== undefined)
+      log.warn({ eventId: event?.id, messageId }, "message was sent before, redis had lost that");
+    const settlement: Settlement =
+      known === undefined ? await attempt(taken, slot.askedAt, event, deps) : { kind: "sent", reply: known };
+    if (settlement.kind === "sent") lately.add(taken, settlement.reply);
+    return settlement;
+  }
+
   function begin(taken: Taken, slot: Slot): void {
     const startedAt = performance.now();
     const event = eventOf(taken.json);
     log.debug({ eventId: event?.id, messageId: taken.messageId, attempt: taken.attempt }, "message sending");
-    void attempt(taken, slot.askedAt, event, deps).then((settlement) => {
+    void ended(taken, event, slot).then((settlement) => {
       const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
       settler.settle(taken, settlement, (written) => {
         slot.settled();
@@ -159,6 +174,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       startPromoter(redis, tag, own),
       startHeart(redis, tag, consumer, inFlight, options.leaseMs, policy, own),
       startReclaimer(redis, tag, consumer, options.leaseMs, policy, own),
+      startAttester(redis, tag, consumer, options.retentionMs, lately, own),
       startChecker({ ...options, tag, log: own }),
       startJanitor(redis, tag, own),
     );

@@ -7,8 +7,10 @@ import type { Redis } from "ioredis";
 import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
 import { Journal } from "../../src/journal/journal.ts";
 import { connect } from "../../src/stream/connect.ts";
+import { tagOf } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
+import { take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { type SentinelGroup, startSentinelGroup, type TestNode } from "../support/group.ts";
 import { openIngress } from "../support/ingress.ts";
@@ -109,9 +111,24 @@ describe("while the replica is stopped", () => {
     expect(await fallback.rollback("committed")).toMatchObject({ kind: "cancelled" });
   });
 
+  test("a rollback that comes too late says so, and is kept all the same", async () => {
+    replica.signal("SIGSTOP");
+    for (const id of ["taken", "other"]) await fallback.post(eventWith(id, { delayMs: 0 }));
+    const [claim] = await until("it is taken", async () => {
+      const claims = await take(redis, tagOf(0), "a", 1, [0, 0, 0]).catch(() => []);
+      return claims.length > 0 && claims;
+    });
+    const takenId = claim?.messageId === messageIdOf("taken", 0) ? "taken" : "other";
+    expect(await fallback.rollback(takenId)).toMatchObject({ kind: "in_flight", state: "sending" });
+    expect(await fallback.rollback("nobody")).toMatchObject({ kind: "journaled" });
+    expect(journal.find(takenId).map(({ kind }) => kind)).toEqual(["post", "rollback"]);
+    replica.signal("SIGCONT");
+    await drained();
+  });
+
   test("it takes over with less than it should have: all is put there again, in order", async () => {
     await fallback.post(eventWith("before"));
-    replica.signal("SIGSTOP");
+    await group.cutOff(replica);
     await post("committed", true);
     await post("cancelled");
     await until("both are in Redis", async () => (await timelineOf("cancelled")) === "scheduled");

@@ -18,6 +18,8 @@ export interface TestGroup {
   master(): Promise<TestNode>;
   /** Resolves when the master has all other nodes as its replicas, and they are up to date with it. */
   settled(): Promise<TestNode>;
+  /** Stops a replica with nothing on its way to it: what the master is told from now on, it does not get. */
+  cutOff(replica: TestNode): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -62,6 +64,11 @@ export async function startGroup(replicas = 1, ...extra: string[]): Promise<Test
     nodes,
     master,
     settled,
+    async cutOff(replica) {
+      const now = await settled();
+      replica.signal("SIGSTOP");
+      await now.raw.call("CLIENT", "KILL", "TYPE", "replica");
+    },
     async stop() {
       for (const node of nodes) {
         node.signal("SIGCONT");

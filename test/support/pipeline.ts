@@ -8,14 +8,13 @@ import type { State } from "../../src/domain/lifecycle.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
 import { createRenderer } from "../../src/mail/render.ts";
 import { createMailer } from "../../src/mail/transport.ts";
-import { connect } from "../../src/stream/connect.ts";
+import { connect, type RedisAddress } from "../../src/stream/connect.ts";
 import { createFeed } from "../../src/stream/feed.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { startWorker, type Worker, type WorkerOptions } from "../../src/worker/worker.ts";
 import { openIngress } from "./ingress.ts";
 import { keepLines } from "./log.ts";
-import type { TestRedis } from "./redis.ts";
 
 const FROM = "Shop <shop@example.org>";
 
@@ -31,7 +30,7 @@ export interface Pipeline {
   stop(): Promise<void>;
 }
 
-export async function startPipeline(server: TestRedis): Promise<Pipeline> {
+export async function startPipeline(server: { address: RedisAddress }): Promise<Pipeline> {
   const lines = keepLines();
   const redis = quiet(connect(server.address, "worker"));
   await redis.connect();
