@@ -5,7 +5,7 @@ import Redis from "ioredis";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { type FakeRelay, type RelayScript, startRelay } from "../support/relay.ts";
-import { isAlive, makeDataDir, startService, type TestService } from "../support/service.ts";
+import { INGEST_KEY, isAlive, makeDataDir, startService, type TestService } from "../support/service.ts";
 import { until } from "../support/until.ts";
 
 const cleanups = cleanUpAfterEach();
@@ -180,7 +180,7 @@ describe("the same events posted again", () => {
       const events = Array.from({ length: 1_000 }, (_, i) => eventWith(`evt_${from + i}`));
       const response = await fetch(new URL("/v1/events/batch", service.url), {
         method: "POST",
-        headers: { authorization: "Bearer test-ingest-key" },
+        headers: { authorization: `Bearer ${INGEST_KEY}` },
         body: JSON.stringify(events),
       });
       const { results } = (await response.json()) as { results: { id: string; duplicate: boolean }[] };
