@@ -7,6 +7,13 @@ import { REFUSAL_REASONS, type RefusalReason } from "./http/refusals.ts";
 import type { JournalStats } from "./journal/journal.ts";
 import type { DeadLetters, Queues } from "./stream/store.ts";
 
+interface RedisProbes {
+  /** Undefined where nobody may know. */
+  countDelayedSyncs(): Promise<number | undefined>;
+  /** Why it takes no writes; undefined when it does. */
+  writeFault(): Promise<string | undefined>;
+}
+
 export interface Metrics {
   /** The text format. */
   render(): Promise<string>;
@@ -25,7 +32,7 @@ export function createMetrics(
   queues: Queues,
   dead: Pick<DeadLetters, "groups">,
   journal: () => JournalStats,
-  countDelayedSyncs: () => Promise<number>,
+  redis: RedisProbes,
 ): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -44,7 +51,7 @@ export function createMetrics(
     registers,
   });
   for (const reason of REFUSAL_REASONS) refusals.inc({ reason }, 0);
-  const redisUp = new Gauge({ name: "postpaid_redis_up", help: "1 while Redis answers.", registers });
+  const redisUp = new Gauge({ name: "postpaid_redis_up", help: "1 while Redis answers and takes writes.", registers });
   const messages = new Gauge({
     name: "postpaid_messages",
     help: "Messages now in a state. Those sent or cancelled expire and are not taken off.",
@@ -114,9 +121,10 @@ export function createMetrics(
       queues.counts(),
       queues.depths(),
       dead.groups(),
-      countDelayedSyncs(),
+      redis.countDelayedSyncs(),
     ]);
-    delayedSyncs.set(delayed);
+    if (delayed === undefined) delayedSyncs.remove();
+    else delayedSyncs.set(delayed);
     transitions.reset();
     for (const state of STATES) {
       messages.set({ state }, counts[state].now);
@@ -133,13 +141,16 @@ export function createMetrics(
 
   return {
     async render() {
-      const up = await readRedis().then(
-        () => 1,
-        () => 0,
-      );
+      const [answers, fault] = await Promise.all([
+        readRedis().then(
+          () => true,
+          () => false,
+        ),
+        redis.writeFault(),
+      ]);
       readJournal();
-      redisUp.set(up);
-      if (up === 0) for (const stale of ofRedis) stale.reset();
+      redisUp.set(answers && fault === undefined ? 1 : 0);
+      if (!answers) for (const stale of ofRedis) stale.reset();
       return registry.metrics();
     },
     refused: (reason) => refusals.inc({ reason }),

@@ -6,7 +6,6 @@ import { lookup } from "node:dns/promises";
 import { resolve } from "node:path";
 import { type Config, ConfigError } from "./config.ts";
 import { openCredentials } from "./credentials.ts";
-import type { Durability } from "./domain/ingress.ts";
 import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
 import { createApp } from "./http/app.ts";
 import { createHostCheck, type Fetch, forHosts } from "./http/hosts.ts";
@@ -17,7 +16,7 @@ import { checkPort } from "./mail/catcher.ts";
 import { createMetrics } from "./metrics.ts";
 import type { RedisAddress } from "./stream/connect.ts";
 import { createDeadLetters } from "./stream/dead.ts";
-import { countDelayedSyncs, readDurability, writeFault } from "./stream/durability.ts";
+import { countDelayedSyncs, writeFault } from "./stream/durability.ts";
 import { startEmbeddedRedis } from "./stream/embedded.ts";
 import { createFeed } from "./stream/feed.ts";
 import { createIngress } from "./stream/ingress.ts";
@@ -25,6 +24,7 @@ import { partitionOf } from "./stream/keys.ts";
 import { messageIdOf } from "./stream/messageId.ts";
 import { createMessages } from "./stream/messages.ts";
 import { createQueues } from "./stream/queues.ts";
+import { watchDurability } from "./watchDurability.ts";
 import { startWorkerChild } from "./worker/child.ts";
 
 /** As long as an orphaned worker may take. */
@@ -33,7 +33,6 @@ const CATCHER_WAIT_MS = 6_000;
 const CHILD_GRACE_MS = 3_000;
 /** A Redis that takes longer does not hold up the start: what is posted meanwhile is journaled. */
 const CONNECT_WAIT_MS = 3_000;
-const DURABILITY_INTERVAL_MS = 10_000;
 
 /** @throws ConfigError, or an Error when a port or the folder is taken */
 export async function startService(config: Config, host: Host): Promise<Running & { url: string }> {
@@ -49,27 +48,17 @@ export async function startService(config: Config, host: Host): Promise<Running 
   // A wait for replicas holds up what is sent behind it.
   const posting = config.MIN_REPLICAS > 0 ? openRedis(address, "ingress", log) : redis;
 
-  let durability: Durability = "written";
-  const refreshDurability = async () => {
-    const now = await readDurability(redis).catch(() => durability);
-    if (now === "volatile" && durability !== now)
-      log.error("this redis has no AOF, does not sync it, or evicts keys: accepted events may die with it");
-    durability = now;
-  };
+  const durability = watchDurability(redis, log);
   // It goes on trying; with sentinels that are away, without an end.
-  const connecting = [redis.connect().then(refreshDurability), ...(posting === redis ? [] : [posting.connect()])];
+  const connecting = [redis.connect().then(durability.refresh), ...(posting === redis ? [] : [posting.connect()])];
   await Promise.race([Promise.allSettled(connecting), Bun.sleep(CONNECT_WAIT_MS)]);
-  redis.on("ready", () => void refreshDurability());
-  const durabilityTimer = setInterval(() => void refreshDurability(), DURABILITY_INTERVAL_MS);
 
   const queues = createQueues(redis, config.PARTITIONS);
   const dead = createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS, log);
-  const metrics = createMetrics(
-    queues,
-    dead,
-    () => journal.stats(),
-    () => countDelayedSyncs(redis),
-  );
+  const metrics = createMetrics(queues, dead, () => journal.stats(), {
+    countDelayedSyncs: () => countDelayedSyncs(redis),
+    writeFault: () => writeFault(redis),
+  });
   const stream = createIngress(posting, {
     partitions: config.PARTITIONS,
     delayMs: config.DELAY_MS,
@@ -77,7 +66,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     retentionMs: config.RETENTION_MS,
     firstCheckMs: config.CHECK_BACKS[0] ?? 0,
     maxBacklog: config.MAX_BACKLOG,
-    durability: () => durability,
+    durability: durability.now,
     minReplicas: config.MIN_REPLICAS,
     log,
   });
@@ -117,7 +106,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     config.ROLE === "all"
       ? startWorkerChild(host.command, { ...host.env, ...childEnvironment(config, embedded?.address.path) }, log)
       : undefined;
-  const now = redis.status === "ready" ? durability : "journaled";
+  const now = redis.status === "ready" ? durability.now() : "journaled";
   log.info({ url: server.url.href, role: config.ROLE, durability: now }, "service started");
 
   return {
@@ -126,7 +115,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
       await Promise.race([server.stop(), Bun.sleep(Math.min(deadlineMs, 2_000))]);
       await server.stop(true);
       await child?.stop(deadlineMs + CHILD_GRACE_MS);
-      clearInterval(durabilityTimer);
+      durability.stop();
       await ingress.stop();
       journal.close();
       redis.disconnect();

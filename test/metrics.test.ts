@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createMetrics } from "../src/metrics.ts";
 import { createDeadLetters } from "../src/stream/dead.ts";
-import { countDelayedSyncs } from "../src/stream/durability.ts";
+import { countDelayedSyncs, writeFault } from "../src/stream/durability.ts";
 import { tagOf } from "../src/stream/keys.ts";
 import { createQueues } from "../src/stream/queues.ts";
 import { bury } from "../src/stream/settle.ts";
@@ -13,12 +13,10 @@ const on = onRedis("--appendonly", "no");
 const JOURNAL = { depth: 3, bytes: 4_000, full: false, rejected: 1, oldestAt: Date.now() - 60_000 };
 
 function metricsOf(redis = on.redis) {
-  return createMetrics(
-    createQueues(redis, 1),
-    createDeadLetters(redis, 1, DAY_MS),
-    () => JOURNAL,
-    () => countDelayedSyncs(redis),
-  );
+  return createMetrics(createQueues(redis, 1), createDeadLetters(redis, 1, DAY_MS), () => JOURNAL, {
+    countDelayedSyncs: () => countDelayedSyncs(redis),
+    writeFault: () => writeFault(redis),
+  });
 }
 
 /** By name and labels. */

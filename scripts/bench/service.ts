@@ -37,12 +37,10 @@ const real = openIngress(redis, { delayMs: 10_000, log });
 
 const queues = createQueues(redis, 1);
 const journal = { depth: 0, bytes: 0, full: false, rejected: 0, oldestAt: undefined };
-const metrics = createMetrics(
-  queues,
-  { groups: async () => [] },
-  () => journal,
-  async () => 0,
-);
+const metrics = createMetrics(queues, { groups: async () => [] }, () => journal, {
+  countDelayedSyncs: async () => 0,
+  writeFault: async () => undefined,
+});
 const app = createApp({
   ingress: metrics.counted(variant === "enqueue" ? real : instant),
   messages: createMessages(redis, 1),

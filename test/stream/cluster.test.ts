@@ -119,7 +119,7 @@ describe("a cluster", () => {
 
   test("says how durable it is, and whether it can take a write", async () => {
     const redis = await open("ingress");
-    expect(await readDurability(redis)).toBe("fsynced");
+    expect(await readDurability(redis)).toEqual({ durability: "fsynced" });
     expect(await writeFault(redis)).toBeUndefined();
   });
 });

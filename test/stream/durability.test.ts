@@ -1,9 +1,13 @@
 /* What an accepted event survives, as the reply says it. How addresses are written: config.test.ts. */
 import { describe, expect, test } from "bun:test";
-import { readDurability, writeFault } from "../../src/stream/durability.ts";
+import { countDelayedSyncs, readDurability, writeFault } from "../../src/stream/durability.ts";
 import { onRedis } from "./fixture.ts";
 
 const on = onRedis();
+
+async function promised(): Promise<string> {
+  return (await readDurability(on.redis)).durability;
+}
 
 async function whileSet(name: string, value: string, was: string, look: () => Promise<void>): Promise<void> {
   await on.server.raw.config("SET", name, value);
@@ -21,38 +25,78 @@ describe("the durability that is promised", () => {
     ["no", "volatile"],
   ] as const)("with appendfsync %s is %s", async (policy, durability) => {
     await whileSet("appendfsync", policy, "always", async () => {
-      expect(await readDurability(on.redis)).toBe(durability);
+      expect(await promised()).toBe(durability);
     });
   });
 
   test("is not a sync where a rewrite switches it off", async () => {
     await whileSet("no-appendfsync-on-rewrite", "yes", "no", async () => {
-      expect(await readDurability(on.redis)).toBe("written");
+      expect(await promised()).toBe("written");
     });
   });
 
   test("without an AOF is none", async () => {
     await whileSet("appendonly", "no", "yes", async () => {
-      expect(await readDurability(on.redis)).toBe("volatile");
+      expect(await promised()).toBe("volatile");
     });
   });
 
   test("is none where any key may be evicted, and not lessened where nothing is", async () => {
     await whileSet("maxmemory-policy", "allkeys-lru", "noeviction", async () => {
-      expect(await readDurability(on.redis)).toBe("fsynced"); // without a limit
+      expect(await promised()).toBe("fsynced"); // without a limit
       await whileSet("maxmemory", "1gb", "0", async () => {
-        expect(await readDurability(on.redis)).toBe("volatile");
+        expect(await promised()).toBe("volatile");
       });
     });
     await whileSet("maxmemory", "1gb", "0", async () => {
-      expect(await readDurability(on.redis)).toBe("fsynced");
+      expect(await promised()).toBe("fsynced");
     });
+  });
+
+  test.each(["allkeys-lru", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])(
+    "is none with a limit of memory and %s: idempotency keys and rollbacks have a lifetime, too",
+    async (policy) => {
+      await whileSet("maxmemory-policy", policy, "noeviction", async () => {
+        await whileSet("maxmemory", "1gb", "0", async () => {
+          const reading = await readDurability(on.redis);
+          expect(reading).toMatchObject({ durability: "volatile" });
+          expect(reading.weakness).toContain(`maxmemory-policy ${policy}`);
+        });
+      });
+    },
+  );
+
+  test.each([
+    ["info", "volatile", "grant +info"],
+    ["config", "written", "grant +config|get"],
+  ])(
+    "is no more than can be seen where %s is not allowed, and says what to grant",
+    async (command, durability, hint) => {
+      await on.server.raw.acl("SETUSER", "default", `-${command}`);
+      try {
+        expect(await readDurability(on.redis)).toMatchObject({ durability, weakness: expect.stringContaining(hint) });
+        expect(await countDelayedSyncs(on.redis)).toBe(command === "info" ? (undefined as never) : 0);
+        expect(await writeFault(on.redis)).toBeUndefined();
+      } finally {
+        await on.server.raw.acl("SETUSER", "default", `+${command}`);
+      }
+    },
+  );
+
+  test("says why it is none, where Redis is there", async () => {
+    await whileSet("appendonly", "no", "yes", async () => {
+      expect((await readDurability(on.redis)).weakness).toBe("this redis has no AOF: set appendonly yes");
+    });
+    await whileSet("appendfsync", "no", "always", async () => {
+      expect((await readDurability(on.redis)).weakness).toContain("set appendfsync");
+    });
+    expect(await readDurability(on.redis)).toEqual({ durability: "fsynced" });
   });
 
   test("is no more than can be seen where CONFIG is not allowed", async () => {
     await on.server.raw.acl("SETUSER", "default", "-config");
     try {
-      expect(await readDurability(on.redis)).toBe("written");
+      expect(await promised()).toBe("written");
     } finally {
       await on.server.raw.acl("SETUSER", "default", "+config");
     }
