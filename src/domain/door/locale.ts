@@ -40,12 +40,20 @@ function parsed(wish: string): { name: string; weight: number } {
 
 function tagOf(name: string): string | undefined {
   const [base = "", modifier = ""] = name.replace(/_#.*$/, "").split("@");
-  const [language = "", ...rest] = base.replace(/\..*$/, "").split(/[_-]/);
+  const [language = "", ...rest] = base
+    .replace(/\..*$/, "")
+    .split(/[_-]/)
+    .filter((part) => !isPosix(part));
   // "C" and "POSIX" are no languages, nor is a word of five letters or more.
   if (!/^[a-z]{2,3}$/i.test(language)) return undefined;
   const script = MODIFIERS[modifier.toLowerCase()];
-  const variant = /^(?:[a-z0-9]{5,8}|\d[a-z0-9]{3})$/i.test(modifier) && script === undefined ? [modifier] : [];
-  const tag = [language, ...(script === undefined ? [] : [script]), ...rest, ...variant].filter((part) => part !== "");
+  const isVariant = !isPosix(modifier) && /^(?:[a-z0-9]{5,8}|\d[a-z0-9]{3})$/i.test(modifier);
+  const tag = [
+    language,
+    ...(script === undefined ? [] : [script]),
+    ...rest,
+    ...(isVariant && script === undefined ? [modifier] : []),
+  ];
   try {
     const locale = new Intl.Locale(tag.join("-"));
     if (locale.language === "und" || names.of(locale.language) === undefined) return undefined;
@@ -53,6 +61,11 @@ function tagOf(name: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** A way to write numbers, and no language's; nor is what stands between two separators. */
+function isPosix(part: string): boolean {
+  return part === "" || part.toLowerCase() === "posix";
 }
 
 export function locale(about: string) {

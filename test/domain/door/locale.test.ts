@@ -23,6 +23,8 @@ describe("a language is read", () => {
     [" vi\n", "vi"],
     ["C, vi", "vi"],
     ["en-", "en"],
+    ["en-US@posix", "en-US"],
+    ["en_US_POSIX", "en-US"],
   ])("%s as %s", (given, tag) => {
     expect(canonicalLocale(given)).toBe(tag);
     expect(canonicalLocale(tag)).toBe(tag);
