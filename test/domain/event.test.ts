@@ -52,7 +52,8 @@ function valueAt(event: unknown, pointer: string): unknown {
 
 /** What the door makes of `value` there, and its notes. */
 function becomes(pointer: string, value: unknown): [unknown, string[]] {
-  const { event, notes } = parsed(put(refunded, pointer, value));
+  const { problems, event, notes } = parsed(put(refunded, pointer, value));
+  expect(problems).toEqual([]);
   return [valueAt(event, pointer), notes];
 }
 

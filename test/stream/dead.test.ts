@@ -211,6 +211,18 @@ describe("a replay", () => {
     expect((await messages.list({ booking: "BK-evt_1", limit: 5 })).items).toEqual([]);
   });
 
+  test("has the notes of what it says now", async () => {
+    const id = await die("evt_1");
+    const event = { ...eventWith("evt_1"), notes: [{ pointer: "/occurredAt", detail: "left out: it was" }] };
+    await on.server.raw.hset(key.message(TAG, id), "e", JSON.stringify(event));
+    const data = { ...event.data, customer: { ...event.data.customer, locale: "vi_VN" } };
+    expect(await dead().replay(id, { data })).toBe("replayed");
+    const [taken] = await takeAll(on.redis, "a");
+    expect(JSON.parse(taken?.json ?? "").notes).toEqual([
+      { pointer: "/data/customer/locale", detail: "read as vi-VN" },
+    ]);
+  });
+
   test("of an event that cannot be read may be as it is, and with no correction", async () => {
     const id = await die("evt_1");
     await on.server.raw.hset(key.message(TAG, id), "e", "{not json");

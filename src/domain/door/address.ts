@@ -60,11 +60,10 @@ function withoutAround(text: string): string {
   return namesAnother ? text : inner.trim().replace(/^mailto:/i, "");
 }
 
-/** The one @ that is not quoted; -1 where there is none, or several. */
+/** The first @ that is not quoted: no domain has another one. */
 function atOf(text: string): number {
   const quoted = /^"(?:[^"\\]|\\.)*"\s*(?=@)/.exec(text)?.[0].length ?? 0;
-  const at = text.indexOf("@", quoted);
-  return text.includes("@", at + 1) ? -1 : at;
+  return text.indexOf("@", quoted);
 }
 
 type Part = { ok: true; value: string } | { ok: false; why: string };

@@ -9,7 +9,7 @@ const MINOR_UNITS = "In the currency's minor unit (ISO 4217): 450000 is 450,000 
 export const paidAmount: Field<number> = {
   schema: z.int().min(0).meta({ description: MINOR_UNITS, example: 450_000 }),
   read(given, say) {
-    if (Number.isSafeInteger(given) && (given as number) >= 0) return (given as number) + 0; // no -0
+    if (Number.isSafeInteger(given) && (given as number) >= 0) return given as number;
     say.refuse(`is ${show(given)}: must be ${IN_MINOR_UNITS}${(given as number) < 0 ? ", and not negative" : ""}`);
     return undefined;
   },
@@ -28,7 +28,7 @@ export const lineAmount = optional(
     const value = typeof given === "string" && /^\s*-?\d{1,15}\s*$/.test(given) ? Number(given) : given;
     if (!Number.isSafeInteger(value)) return leaveOut(say, given, `is not ${IN_MINOR_UNITS}`);
     if (value !== given) say.note(`read as ${value}`);
-    return (value as number) + 0;
+    return value as number;
   },
 );
 

@@ -24,7 +24,7 @@ const delayMs = optional(
     const fits = Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MAX_DELAY_MS;
     if (!fits) return leaveOut(say, given, `is not a whole number of ms from 0 to ${MAX_DELAY_MS}`);
     if (value !== given) say.note(`read as ${value}`);
-    return (value as number) + 0;
+    return value as number;
   },
 );
 
@@ -103,7 +103,7 @@ function isHoldMeant(event: Readonly<Record<string, unknown>>, options: Record<s
     Object.keys(event).some((name) => name.toLowerCase() === "hold" && isSet(event[name])) ||
     Object.keys(event).some((name) => {
       const value = event[name];
-      return name !== "options" && isObject(value) && nearMiss(name, ["options"]) !== undefined && has(value);
+      return isObject(value) && nearMiss(name, ["options"]) !== undefined && has(value);
     })
   );
 }

@@ -49,6 +49,7 @@ describe("an address is taken", () => {
     ["an@example。com", "an@example.com", true],
     ["ａｎ＠ｅｘａｍｐｌｅ．ｃｏｍ", "an@example.com", true],
     ["an@１.２", "an@1.2", true],
+    ["an@①.②", "an@1.2", true],
     ["an@example.com.", "an@example.com", true],
     ["an@example.com,", "an@example.com", true],
     ["an @ example.com", "an@example.com", true],

@@ -21,6 +21,8 @@ describe("a language is read", () => {
     ["fr;q=0.3, vi;q=0.8, en;q=0.5", "vi"],
     ["*;q=0.5, en;q=0, x, vi_VN ; q=0.1", "vi-VN"],
     [" vi\n", "vi"],
+    ["vi;q=high", "vi"],
+    ["vi;q=9, en", "en"],
     ["C, vi", "vi"],
     ["en-", "en"],
     ["en-US@posix", "en-US"],
