@@ -14,6 +14,9 @@ export type ReadAddress =
 const MAX_LOCAL = 64;
 const MAX_ADDRESS = 254;
 
+/** Nearly all come so. */
+const NORMAL =
+  /^(?=.{3,254}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const ATOMS = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*$/;
 const ATOMS_WITH_STRAY_DOTS = /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+$/;
 const QUOTED = /^"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])+"$/;
@@ -31,6 +34,7 @@ const NOT_ONE = "must be one e-mail address such as an@example.com";
 
 /** @example readAddress("An <tran..an@bücher.example>") // { ok: true, address: '"tran..an"@xn--bcher-kva.example', … } */
 export function readAddress(given: string): ReadAddress {
+  if (NORMAL.test(given)) return { ok: true, address: given, changed: false };
   if (given.length > 4 * MAX_ADDRESS) return { ok: false, why: `has more than ${MAX_ADDRESS} bytes` };
   const text = given.replace(UNSEEN, "").trim();
   const bare = withoutAround(text).replace(FULL_WIDTH, (c) => String.fromCharCode(c.charCodeAt(0) - 0xfee0));

@@ -7,6 +7,9 @@ import { z } from "zod";
 import { leaveOut, optional } from "./field.ts";
 import { textOf } from "./text.ts";
 
+/** Nearly all come so. Whether a month has more than 28 days is looked at below, and -00:00 is another offset. */
+const NORMAL =
+  /^(?!0000|.*-00:00$)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])(?:T(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{3})?)?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?)?$/;
 const DATE = /^(\d{4})(-?)(\d{2})\2(\d{2})/;
 const TIME = /^(\d{2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?)?/;
 const OFFSET = /^(?:Z|UTC|GMT|([+-])(\d{2})(?::?(\d{2}))?)$/;
@@ -15,6 +18,7 @@ const SUFFIX = /(?:\[!?[\w+\-/=.:]{1,80}\])+$/;
 
 /** The normal form; undefined for what is no real date, or cannot be read. */
 export function normalInstant(text: string): string | undefined {
+  if (NORMAL.test(text)) return text;
   const whole = text.trim().replace(SUFFIX, "").trim().toUpperCase().replace("\u2212", "-");
   const date = DATE.exec(whole);
   if (date === null) return undefined;
