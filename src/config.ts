@@ -74,8 +74,8 @@ function need(config: Config, store: Config["BOOKING_STORE"], names: readonly (N
   }
 }
 
-/** An @, or no host before the colon, as where `@host` was forgotten. */
-const MAY_HAVE_CREDENTIALS = /@|%40|:\/\/:/;
+/** An @, a password among the options, or no host before the colon, as where `@host` was forgotten. */
+const MAY_HAVE_CREDENTIALS = /@|%40|password|:\/\/:/i;
 
 /** A variable that is set to nothing counts as unset, as `FOO= command` means it. */
 function read(name: string, setting: Setting<unknown>, given: string | undefined): unknown {

@@ -4,7 +4,9 @@ import { resolve } from "node:path";
 import type { Logger } from "pino";
 import { ConfigError } from "./config.ts";
 import { type DirectoryLock, lockDirectory } from "./journal/lock.ts";
-import { type ConnectionKind, connect, type RedisAddress } from "./stream/connect.ts";
+import { type ConnectionKind, connect } from "./stream/connect.ts";
+import { diagnosisOf } from "./stream/fault.ts";
+import type { RedisAddress } from "./stream/redisUrl.ts";
 
 /** What a role needs of the process that it runs in. */
 export interface Host {
@@ -44,7 +46,7 @@ export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logg
   const redis = connect(address, kind);
   let away = false;
   redis.on("error", (error) => {
-    if (!away) log.error({ err: error, connection: kind }, "redis is away");
+    if (!away) log.error({ err: error, connection: kind, ...diagnosisOf(error) }, "redis is away");
     away = true;
   });
   redis.on("ready", () => {

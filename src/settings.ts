@@ -9,8 +9,8 @@ import { checkStrength } from "./domain/signingKey.ts";
 import { parseSender } from "./mail/sender.ts";
 import { parseSmtpUrl } from "./mail/smtpUrl.ts";
 import { checked, DAY_MS, durations, integer, isHost, isSigningKey, oneOf, type Setting, text } from "./setting.ts";
-import { parseRedisUrl, type RedisAddress } from "./stream/connect.ts";
 import { MAX_PARTITIONS } from "./stream/messageId.ts";
+import { parseRedisUrl, type RedisAddress } from "./stream/redisUrl.ts";
 
 export const SETTINGS = {
   PORT: integer(3000, 0, 65_535, "Port of the HTTP service; 0 takes a free one."),
@@ -39,7 +39,7 @@ export const SETTINGS = {
   REDIS_URL: {
     default: undefined,
     allowed:
-      "redis:// or rediss:// with a database from 0 to 999 or none and without options, redis+sentinel://h1:26379,h2:26379/master-name, redis+cluster://h1:7000,h2:7001 or unix:/path",
+      "redis://user:password@host:6379/0, redis+sentinel://user:password@h1:26379,h2/master-name?sentinelUser=…&sentinelPassword=…, redis+cluster://user:password@h1:6379,h2, the same with rediss for TLS and ?ca=/path/of/authority.pem, or unix:/path",
     about: "The Redis to use. Unset: an embedded redis-server under DATA_DIR.",
     secret: "credentials",
     parse: parseRedisUrl,

@@ -14,7 +14,6 @@ import { createFallback } from "./journal/fallback.ts";
 import { Journal } from "./journal/journal.ts";
 import { checkPort } from "./mail/catcher.ts";
 import { createMetrics } from "./metrics.ts";
-import type { RedisAddress } from "./stream/connect.ts";
 import { createDeadLetters } from "./stream/dead.ts";
 import { countDelayedSyncs, writeFault } from "./stream/durability.ts";
 import { startEmbeddedRedis } from "./stream/embedded.ts";
@@ -24,6 +23,7 @@ import { partitionOf } from "./stream/keys.ts";
 import { messageIdOf } from "./stream/messageId.ts";
 import { createMessages } from "./stream/messages.ts";
 import { createQueues } from "./stream/queues.ts";
+import type { RedisAddress } from "./stream/redisUrl.ts";
 import { watchDurability } from "./watchDurability.ts";
 import { startWorkerChild } from "./worker/child.ts";
 

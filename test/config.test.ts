@@ -112,8 +112,12 @@ describe("the settings", () => {
     ["HOST", "::", "::"],
     ["ROLE", "worker", "worker"],
     ["DATA_DIR", "/var/lib/post paid", "/var/lib/post paid"],
-    ["REDIS_URL", "redis://user:pw@h:6379/2", { kind: "single", url: "redis://user:pw@h:6379/2" }],
-    ["REDIS_URL", "rediss://h", { kind: "single", url: "rediss://h" }],
+    [
+      "REDIS_URL",
+      "redis://user:pw@h:6380/2",
+      { kind: "single", host: "h", port: 6_380, db: 2, username: "user", password: "pw" },
+    ],
+    ["REDIS_URL", "rediss://h", { kind: "single", host: "h", port: 6_379, tls: {} }],
     ["REDIS_URL", "unix:/run/redis.sock", { kind: "unix", path: "/run/redis.sock" }],
     ["REDIS_URL", "unix:///run/redis.sock", { kind: "unix", path: "/run/redis.sock" }],
     [
@@ -140,9 +144,9 @@ describe("the settings", () => {
     ["SMTP_URL", "smtps://u:p@mail.example.com", "smtps://u:p@mail.example.com"],
     ["MAIL_FROM", "Sao Việt <ve@example.com>", "Sao Việt <ve@example.com>"],
     ["MAIL_FROM", "ve@example.com", "ve@example.com"],
-    ["REDIS_URL", "redis://:p%40w@h", { kind: "single", url: "redis://:p%40w@h" }],
-    ["REDIS_URL", "redis://h/", { kind: "single", url: "redis://h/" }],
-    ["REDIS_URL", "redis://h/999", { kind: "single", url: "redis://h/999" }],
+    ["REDIS_URL", "redis://:p%40w@h", { kind: "single", host: "h", port: 6_379, password: "p@w" }],
+    ["REDIS_URL", "redis://h/", { kind: "single", host: "h", port: 6_379 }],
+    ["REDIS_URL", "redis://h/999", { kind: "single", host: "h", port: 6_379, db: 999 }],
     ["INGEST_KEYS", `${KEY}, ${HEX},${WHSEC},${WHSEC.replace(/=+$/, "")}`, [KEY, HEX, WHSEC, WHSEC.replace(/=+$/, "")]],
     ["ADMIN_TOKEN", HEX, HEX],
     ["PUBLIC_HOSTS", "Pay.Example.com, mail, 10.0.0.7 [fd00::1]", ["pay.example.com", "mail", "10.0.0.7", "fd00::1"]],
@@ -166,8 +170,8 @@ describe("a bad setting", () => {
     ROLE: ["ALL", "both", "api,worker"],
     REDIS_URL: [
       ...["localhost:6379", "http://h", "unix:redis.sock", "redis://h:x", "redis://h:99999"],
-      ...["redis+sentinel://h1:26379", "redis+sentinel://h1/main", "redis+sentinel://h1:26379,/main"],
-      ...["redis+cluster://h1", "redis+cluster://h1:7000/0", "redis+cluster://h1:70000", "redis+cluster://"],
+      ...["redis+sentinel://h1:26379", "redis+sentinel://h1:x/main", "redis+sentinel://h1:26379,/main"],
+      ...["redis+cluster://h1:x", "redis+cluster://h1:7000/0", "redis+cluster://h1:70000", "redis+cluster://"],
       ...["redis+sentinel://u:p%zz@h1:26379/main", "redis+sentinel://h1:0/main"],
       ...[
         "redis://user:p%ZZ@h",
@@ -263,7 +267,10 @@ describe("a bad setting", () => {
 
   test("that holds a password does not show it, in any form", () => {
     for (const env of [
-      { REDIS_URL: "redis+sentinel://user:hunter2@h1/main" },
+      { REDIS_URL: "redis+sentinel://user:hunter2@h1:x/main" },
+      { REDIS_URL: "redis+sentinel://h1/main/x?sentinelPassword=hunter2" },
+      { REDIS_URL: "redis://h1?password=hunter2" },
+      { REDIS_URL: "redis://user:12?hunter2=1@h1" },
       { REDIS_URL: "reddis://user:hunter2@h1" },
       { REDIS_URL: "redis+cluster://user:hunter2%@h1:7000" },
       { REDIS_URL: "redis://user:hunter2@h1/abc" },

@@ -6,7 +6,10 @@
  */
 import Redis from "ioredis";
 import { backoffMs } from "../domain/backoff.ts";
+import type { RedisAddress } from "./redisUrl.ts";
+import { explainErrors } from "./refresh.ts";
 import { defineScripts } from "./script.ts";
+import { reachedThroughSentinels } from "./sentinels.ts";
 import "./untraced.ts";
 
 export type ConnectionKind = "ingress" | "worker" | "blocking";
@@ -22,6 +25,7 @@ const COMMON = {
   keepAlive: 10_000,
   lazyConnect: true,
   showFriendlyErrorStack: false,
+  disableClientInfo: true, // a command more to be allowed, for nothing
   retryStrategy: (times: number) => backoffMs(times, 25, 1_000),
   // A failover left us on a replica: connect again, to the new primary. The command fails as RedisAway.
   reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
@@ -42,47 +46,6 @@ const OPTIONS = {
   blocking: { ...COMMON, maxRetriesPerRequest: null, socketTimeout: BLOCK_MS + 1_000 },
 } as const;
 
-/** Where Redis is, as REDIS_URL says. */
-export type RedisAddress =
-  | { kind: "single"; url: string }
-  | { kind: "unix"; path: string }
-  | { kind: "sentinel"; hosts: { host: string; port: number }[]; name: string; username?: string; password?: string }
-  | { kind: "cluster"; hosts: { host: string; port: number }[]; username?: string; password?: string };
-
-/** Undefined when the text is none of the forms of REDIS_URL. */
-export function parseRedisUrl(text: string): RedisAddress | undefined {
-  const path = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1];
-  if (path !== undefined) return { kind: "unix", path };
-  if (/^rediss?:\/\//.test(text)) return isReadable(text) ? { kind: "single", url: text } : undefined;
-  const many = /^redis\+(sentinel|cluster):\/\/(?:([^:@/]*):([^@/]*)@)?([^/@]+)(?:\/([^/?#]+))?$/.exec(text);
-  if (many === null) return undefined;
-  const [, kind, username, password, list, name] = many;
-  const hosts = (list ?? "").split(",").map((host) => /^(.+):(\d{1,5})$/.exec(host));
-  if (hosts.some((host) => host === null || Number(host[2]) > 65_535 || Number(host[2]) === 0)) return undefined;
-  const address = {
-    hosts: hosts.flatMap((host) => (host === null ? [] : [{ host: host[1] as string, port: Number(host[2]) }])),
-    ...(username ? { username: decodeURIComponent(username) } : {}),
-    ...(password ? { password: decodeURIComponent(password) } : {}),
-  };
-  if (kind === "cluster") return name === undefined ? { kind, ...address } : undefined;
-  return name === undefined ? undefined : { kind: "sentinel", name, ...address };
-}
-
-/**
- * It names a host, its credentials can be decoded, its path is empty or a database from 0 to 999 (Redis has 16 unless
- * told otherwise), and it has no options: ioredis would put them above ours.
- */
-function isReadable(text: string): boolean {
-  try {
-    const { hostname, port, username, password, pathname, search, hash } = new URL(text);
-    if (hostname === "" || port === "0" || search !== "" || hash !== "") return false;
-    for (const part of [username, password]) decodeURIComponent(part);
-    return /^\/?\d{0,3}$/.test(pathname);
-  } catch {
-    return false;
-  }
-}
-
 /**
  * Opens a connection with all scripts defined. It goes on connecting for ever, until `disconnect()`.
  * The caller must listen to "error".
@@ -102,24 +65,26 @@ export function connect(address: RedisAddress, kind: ConnectionKind, clock?: str
 function open(address: RedisAddress, options: (typeof OPTIONS)[ConnectionKind]): Redis {
   switch (address.kind) {
     case "single":
-      return new Redis(address.url, options);
-    case "unix":
-      return new Redis({ ...options, path: address.path });
-    case "sentinel": {
-      const { hosts: sentinels, kind: _, ...auth } = address;
-      return new Redis({ ...options, ...auth, sentinels, failoverDetector: true });
+    case "unix": {
+      const { kind: _, ...where } = address;
+      return new Redis({ ...options, ...where });
     }
+    case "sentinel":
+      return new Redis({ ...options, ...reachedThroughSentinels(address) });
     case "cluster": {
-      const { hosts, kind: _, ...auth } = address;
+      const { hosts, kind: _, ...access } = address;
       const cluster = new Redis.Cluster(hosts, {
-        redisOptions: { ...options, ...auth },
+        redisOptions: { ...options, ...access },
         enableOfflineQueue: !("enableOfflineQueue" in options),
         clusterRetryStrategy: COMMON.retryStrategy,
         // While a slot moves, ASK and TRYAGAIN take turns: the caller waits, or journals, and not this client.
         maxRedirections: 5,
         retryDelayOnTryAgain: 50,
         lazyConnect: true,
+        // A certificate names hosts, so that none is replaced by its address; and the slots come behind its handshake.
+        ...(address.tls && { dnsLookup: (host, use) => use(null, host), slotsRefreshTimeout: COMMON.connectTimeout }),
       });
+      explainErrors(cluster);
       // The same commands and events as a single connection, and all that this program uses of it.
       return cluster as unknown as Redis;
     }

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import Redis from "ioredis";
 import type { Logger } from "pino";
-import type { RedisAddress } from "./connect.ts";
+import type { RedisAddress } from "./redisUrl.ts";
 import { supervise } from "./supervise.ts";
 
 /** Where the system's limit of 104 bytes for a socket path would be passed, it moves to the temp folder. */

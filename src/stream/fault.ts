@@ -42,3 +42,29 @@ export function awayReason(error: unknown): string | undefined {
   if (typeof code === "string" && CONNECTION.test(code)) return `${code} ${message}`.slice(0, 200);
   return undefined;
 }
+
+/** What mends a connection that Redis, a sentinel or TLS refuses, by code or beginning of the message. */
+const REMEDIES: readonly (readonly [RegExp, string])[] = [
+  [
+    /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET_ISSUER)|self.signed certificate|unable to (?:verify|get) /i,
+    "nobody that is trusted has signed the certificate: name the authority's file in REDIS_URL, ?ca=/path/of/authority.pem",
+  ],
+  [
+    /ALTNAME_INVALID|does not match certificate/,
+    "the certificate has to name the host as REDIS_URL, the sentinels or the cluster name it",
+  ],
+  [/CERT_HAS_EXPIRED|certificate has expired/, "the certificate has to be renewed"],
+  [/NOAUTH/, "REDIS_URL needs a password: redis://user:password@host"],
+  [/WRONGPASS|invalid password/, "the user or the password in REDIS_URL is wrong"],
+  [/NOPERM/, "the ACL of this user needs more; the manual has the line"],
+];
+const SENTINEL_REMEDY = "REDIS_URL gives the sentinels' own credentials as ?sentinelUser=…&sentinelPassword=…";
+
+/** What a person can do about an error of a connection, with why it failed where the error itself does not say it. */
+export function diagnosisOf(error: Error): { cause?: string; remedy?: string } {
+  const inner = error.cause instanceof Error ? error.cause : undefined;
+  const said = [error, inner].flatMap((one) => (one ? [(one as { code?: string }).code, one.message] : [])).join(" ");
+  const isSentinels = /sentinel/.test(error.message) && /NOAUTH|WRONGPASS|NOPERM|invalid password/.test(said);
+  const remedy = isSentinels ? SENTINEL_REMEDY : REMEDIES.find(([pattern]) => pattern.test(said))?.[1];
+  return { ...(inner && { cause: inner.message }), ...(remedy && { remedy }) };
+}

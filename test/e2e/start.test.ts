@@ -148,6 +148,7 @@ describe("is refused at start with one line and exit status 2", () => {
     ["HOST", { HOST: "no-such-host.invalid" }],
     ["INGEST_KEYS", { INGEST_KEYS: "whsec_!!!" }],
     ["REDIS_URL", { REDIS_URL: "redis://127.0.0.1:1/abc" }],
+    ["REDIS_URL", { REDIS_URL: "rediss://127.0.0.1:1?ca=/no/such/file.pem" }],
   ])("%s: %o", async (name, env) => {
     const { status, stderr } = await run({
       DATA_DIR: dataDir(),

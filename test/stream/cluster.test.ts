@@ -1,7 +1,7 @@
 /* The same on a Redis Cluster: one node is enough for it to refuse keys of two slots in one command. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import type { Redis } from "ioredis";
-import { type ConnectionKind, connect, type RedisAddress } from "../../src/stream/connect.ts";
+import { type ConnectionKind, connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { readDurability, writeFault } from "../../src/stream/durability.ts";
 import { createFeed } from "../../src/stream/feed.ts";
@@ -9,6 +9,7 @@ import { tagsOf } from "../../src/stream/keys.ts";
 import { reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
+import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 import { bury, sent } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";

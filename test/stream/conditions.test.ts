@@ -48,9 +48,7 @@ async function contents(raw: Redis): Promise<string[]> {
 test("a database that Redis does not have is Redis away: nothing is written into another one", async () => {
   const port = freePort();
   const server = await startRedis("--port", String(port), "--databases", "2");
-  const databases = ["1", "2"].map((number) =>
-    connect({ kind: "single", url: `redis://127.0.0.1:${port}/${number}` }, "ingress"),
-  );
+  const databases = [1, 2].map((db) => connect({ kind: "single", host: "127.0.0.1", port, db }, "ingress"));
   const [there, missing] = databases as [Redis, Redis];
   try {
     const refused: string[] = [];

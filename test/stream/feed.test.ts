@@ -1,9 +1,10 @@
 /* Following the transitions. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { connect, type RedisAddress } from "../../src/stream/connect.ts";
+import { connect } from "../../src/stream/connect.ts";
 import { createFeed } from "../../src/stream/feed.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
+import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 import { bury } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { eventWith } from "../support/event.ts";

@@ -1,5 +1,5 @@
 /* A real Redis Cluster, of masters alone, or with a replica for each. */
-import type { RedisAddress } from "../../src/stream/connect.ts";
+import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 import { freePort } from "./freePort.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
 import { until } from "./until.ts";
@@ -16,12 +16,18 @@ export interface TestCluster {
   stop(): Promise<void>;
 }
 
+interface ClusterOptions {
+  replicas?: boolean;
+  /** What redis-server is told of TLS: then it speaks nothing else. */
+  tls?: readonly string[] | undefined;
+}
+
 const SLOTS = 16_384;
 
 /** @param masters each has the same share of the slots, in order */
-export async function startCluster(masters: number, options: { replicas?: boolean } = {}): Promise<TestCluster> {
+export async function startCluster(masters: number, options: ClusterOptions = {}): Promise<TestCluster> {
   const count = options.replicas ? 2 * masters : masters;
-  const nodes = await Promise.all(Array.from({ length: count }, startNode));
+  const nodes = await Promise.all(Array.from({ length: count }, () => startNode(options.tls)));
   const first = nodes[0] as TestNode;
   for (const [i, node] of nodes.entries()) {
     await node.raw.cluster("SET-CONFIG-EPOCH", i + 1);
@@ -50,10 +56,11 @@ export async function startCluster(masters: number, options: { replicas?: boolea
   };
 }
 
-async function startNode(): Promise<TestNode> {
+async function startNode(tls?: readonly string[]): Promise<TestNode> {
   const port = freePort();
+  const listens = tls ? ["--tls-port", String(port), "--tls-cluster", "yes", ...tls] : ["--port", String(port)];
   const server = await startRedis(
-    ...["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--port", String(port)],
+    ...["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", ...listens],
     ...["--cluster-node-timeout", "2000"],
   );
   return Object.assign(server, { port, id: String(await server.raw.cluster("MYID")) });

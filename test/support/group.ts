@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Redis from "ioredis";
-import type { RedisAddress } from "../../src/stream/connect.ts";
+import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 import { freePort } from "./freePort.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
 import { until } from "./until.ts";

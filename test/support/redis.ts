@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Redis from "ioredis";
-import type { RedisAddress } from "../../src/stream/connect.ts";
+import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 import { until } from "./until.ts";
 
 export interface TestRedis {

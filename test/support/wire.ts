@@ -1,7 +1,7 @@
 /* A wire between a client and Redis that can be cut, or go dead while both ends believe that it is open. */
 import { rmSync } from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
-import type { RedisAddress } from "../../src/stream/connect.ts";
+import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 
 export interface Wire {
   address: RedisAddress & { kind: "unix" };
