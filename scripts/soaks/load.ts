@@ -26,8 +26,9 @@ export interface Load {
 export function createLoad(port: number, perSecond: number, relay: FakeRelay, service: () => TestService): Load {
   /** By message id: what the 202 said. */
   const accepted = new Map<string, string>();
+  const decided = new Map<string, string>();
   const cancelled = new Set<string>();
-  /** A journaled rollback wins over what no worker has begun to send: epoch ms of its answer. */
+  /** Epoch ms of the answer: a journaled rollback wins over what no worker has begun to send. */
   const journaledAt = new Map<string, number>();
   const timesMs: number[] = [];
   const inFlight = new Set<Promise<void>>();
@@ -69,8 +70,9 @@ export function createLoad(port: number, perSecond: number, relay: FakeRelay, se
     accepted.set(id, durability);
     if (n % ROLL_BACK_EACH !== 0) return;
     const { result } = await ask(`/v1/events/evt_${n}/rollback`);
+    decided.set(id, `rollback: ${result}`);
     if (result === "cancelled") cancelled.add(id);
-    if (result === "journaled" && durability === "journaled") journaledAt.set(id, Date.now());
+    if (result === "journaled") journaledAt.set(id, Date.now());
   }
 
   function readMails(): void {
@@ -124,7 +126,7 @@ export function createLoad(port: number, perSecond: number, relay: FakeRelay, se
       );
       console.log(`rolled back: ${cancelled.size}; mails: ${read} for ${wanted.size} events that stand`);
       console.log(`missing ${of(missing)}, sent twice ${of(twice)}, sent for nothing ${of(unwanted)}`);
-      if (twice.length > 0) console.log("twice:", twice.slice(0, 5));
+      for (const id of [...missing, ...twice, ...unwanted].slice(0, 10)) console.log(id, decided.get(id) ?? "");
       return missing.length + twice.length + unwanted.length === 0;
     },
   };

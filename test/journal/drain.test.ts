@@ -12,7 +12,8 @@ import { keepLines } from "../support/log.ts";
 import { until } from "../support/until.ts";
 
 type Kind = "post" | "commit" | "rollback";
-type Answer = "taken" | "away" | "full";
+/** A number: taken over this connection, on too few replicas. */
+type Answer = "taken" | "away" | "full" | "not found" | number;
 
 let directory: string;
 let journal: Journal;
@@ -61,6 +62,8 @@ function ask<T>(kind: Kind, eventId: string, taken: T) {
   asked.push(`${kind} ${eventId}`);
   const answer = answerOf(kind, eventId);
   if (answer === "away") return { kind: "unavailable", reason: "away" } as const;
+  if (answer === "not found") return { kind: "not_found" } as const;
+  if (typeof answer === "number") return { kind: "unavailable", reason: "too few", writtenOver: answer } as const;
   if (answer === "taken") took.push(`${kind} ${eventId}`);
   return answer === "full" ? ({ kind: "full", limit: 1 } as const) : taken;
 }
@@ -122,6 +125,48 @@ describe("an error that nobody foresaw", () => {
     answerOf = () => "taken";
     await drained();
     expect(took).toEqual(["post e1", "rollback e2"]);
+  });
+});
+
+describe("too few replicas", () => {
+  const entries = ["post e0", "post e1", "commit e1", "rollback e2"];
+  const timesOf = (entry: string) => asked.filter((one) => one === entry).length;
+
+  beforeEach(async () => {
+    answerOf = () => 1;
+    await Promise.all([fallback.post(eventWith("e0")), fallback.post(eventWith("e1"))]);
+    await fallback.commit("e1");
+    await fallback.rollback("e2");
+    await until("one of them finds out", () => timesOf("post e0") > 10);
+  });
+
+  test("what Redis has stays, is not put there with each pass, and is taken over in order at last", async () => {
+    for (const entry of entries.slice(1)) expect(timesOf(entry)).toBeLessThan(5);
+    expect(journal.depth()).toBe(4);
+    answerOf = () => "taken";
+    await drained();
+    expect(took).toEqual(entries);
+  });
+
+  test("over another connection all is put again, in order", async () => {
+    asked = [];
+    answerOf = () => 2;
+    await until("all is put again", () => asked.includes("rollback e2"));
+    const again = asked.slice(asked.lastIndexOf("post e0", asked.indexOf("post e1")));
+    expect(again.slice(0, 4)).toEqual(entries);
+    expect(journal.depth()).toBe(4);
+  });
+
+  test("a commit that finds no event, which is in the journal, shows that all is to be put again", async () => {
+    answerOf = (_, eventId) => (eventId === "late" ? "not found" : 1);
+    await fallback.post(eventWith("late"));
+    await fallback.commit("late");
+    asked = [];
+    await until("the others are put again", () => timesOf("rollback e2") > 1);
+    expect(journal.find("late").map(({ kind }) => kind)).toEqual(["post", "commit"]);
+    answerOf = () => "taken";
+    await drained();
+    expect(took.filter((one) => one.endsWith("late"))).toEqual(["post late", "commit late"]);
   });
 });
 
