@@ -1,5 +1,5 @@
 /* MIN_REPLICAS on a cluster of two masters, each with a replica: a partition's post waits for the replica of its own master. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import type { Redis } from "ioredis";
 import { connect } from "../../src/stream/connect.ts";
 import { key, partitionOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
@@ -24,11 +24,6 @@ beforeAll(async () => {
   redis = connect(cluster.address, "ingress");
   redis.on("error", () => {});
   await redis.connect();
-  const isReady = async () => {
-    const posts = await Promise.all(Array.from({ length: 40 }, (_, n) => ingress().post(eventWith(`evt_${n}`))));
-    return posts.every(({ kind }) => kind === "accepted");
-  };
-  await until("the replicas are up to date, and the client knows the nodes", isReady);
 });
 afterEach(() => {
   for (const node of nodes) node.signal("SIGCONT");
@@ -52,6 +47,15 @@ async function has(node: TestNode | undefined, name: string): Promise<boolean> {
   await node?.raw.call("READONLY");
   return (await node?.raw.exists(name)) === 1;
 }
+
+/** The replicas are up to date, and the client knows the nodes, which it may be finding out after a failover. */
+beforeEach(async () => {
+  const isReady = async () => {
+    const posts = await Promise.all(Array.from({ length: 40 }, (_, n) => ingress().post(eventWith(`evt_${n}`))));
+    return posts.every(({ kind }) => kind === "accepted");
+  };
+  await until("posts are replicated", isReady);
+});
 
 test("a tag's slot is the one that Redis finds", async () => {
   for (const tag of tagsOf(64)) expect(slotOf(tag)).toBe(Number(await nodes[0]?.raw.cluster("KEYSLOT", tag)));
