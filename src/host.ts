@@ -1,11 +1,13 @@
 /* What the two roles share: the process that they run in, their folder, their connections. */
 import { mkdirSync } from "node:fs";
 import { resolve } from "node:path";
+import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { ConfigError } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
 import { type DirectoryLock, lockDirectory } from "./journal/lock.ts";
 import { type ConnectionKind, connect } from "./stream/connect.ts";
 import { diagnosisOf } from "./stream/fault.ts";
+import { LayoutWatch } from "./stream/layoutWatch.ts";
 import type { RedisAddress } from "./stream/redisUrl.ts";
 
 /** What a role needs of the process that it runs in. */
@@ -14,6 +16,8 @@ export interface Host {
   /** Starts this program again: the worker's child process. */
   command: readonly string[];
   log: Logger;
+  /** Ends the process: what was found out after the start makes it of no use. */
+  fail(error: Error): void;
 }
 
 export interface Running {
@@ -54,4 +58,31 @@ export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logg
     away = false;
   });
   return redis;
+}
+
+/** How long a start waits for Redis to say how many partitions there are. */
+const LAYOUT_WAIT_MS = 3_000;
+
+/**
+ * What Redis says of the number of partitions, and what becomes of it. PARTITIONS that is set to another number is
+ * refused: at once, or when Redis is there at last.
+ * @throws ConfigError
+ */
+export async function openLayout(redis: Redis, config: Config, host: Host): Promise<LayoutWatch> {
+  const given = (host.env["PARTITIONS"] ?? "") === "" ? undefined : config.PARTITIONS;
+  let refusal: ConfigError | undefined;
+  let isStarted = false;
+  const layout = new LayoutWatch(redis, {
+    wanted: given,
+    assumed: config.PARTITIONS,
+    onRefused(why) {
+      refusal = new ConfigError(`PARTITIONS is "${config.PARTITIONS}", allowed: the number that is in use. ${why}`);
+      if (isStarted) host.fail(refusal);
+    },
+    log: host.log,
+  });
+  await Promise.race([layout.start(), Bun.sleep(LAYOUT_WAIT_MS)]);
+  isStarted = true;
+  if (refusal !== undefined) throw refusal;
+  return layout;
 }

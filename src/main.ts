@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import { version } from "../package.json" with { type: "json" };
+import { partitions } from "./cli/partitions.ts";
+import { Usage } from "./cli/serviceClient.ts";
 import { type Config, ConfigError, describeSettings, loadConfig } from "./config.ts";
 import { createLog } from "./log.ts";
 import { LogFile } from "./logFile.ts";
@@ -34,7 +36,7 @@ function exit(status: number): never {
 
 function fail(error: unknown): never {
   process.stderr.write(`postpaid: ${error instanceof Error ? error.message : error}\n`);
-  exit(error instanceof ConfigError ? 2 : 1);
+  exit(error instanceof ConfigError || error instanceof Usage ? 2 : 1);
 }
 
 /** By nohup: a listener would undo that. False where it cannot be known, without /proc. */
@@ -54,7 +56,7 @@ async function start(): Promise<void> {
   const log = createLog({ by, level: config.LOG_LEVEL, plain: config.LOG_PII === "plain", destination });
   if (!isChild)
     for (const one of strangeSettings(process.env)) log.warn({ setting: one.name, meant: one.meant }, tellOf(one));
-  const host = { env: process.env, command: [process.execPath, import.meta.path, "start"], log };
+  const host = { env: process.env, command: [process.execPath, import.meta.path, "start"], log, fail };
 
   process.on("uncaughtException", (error) => {
     log.fatal({ err: error }, "uncaught exception");
@@ -122,6 +124,11 @@ function printSettings(format: { json?: true; markdown?: true }): void {
   }
 }
 
+/** Prints what a command returns. */
+async function print(text: Promise<string>): Promise<void> {
+  process.stdout.write(`${await text}\n`);
+}
+
 const program = new Command("postpaid")
   .description("A payment completes, an event is posted, the customer gets the mail.")
   .version(version)
@@ -135,6 +142,15 @@ program
   .option("--json", "as JSON")
   .option("--markdown", "as the README's table")
   .action(printSettings);
+
+program
+  .command("partitions")
+  .description("print the partitions of a running service, or change their number")
+  .argument("[n]", "how many there shall be, 1 to 256; messages stay where they are until they are done")
+  .option("--url <url>", "the service (default: POSTPAID_URL, or http://127.0.0.1:PORT)")
+  .option("--token <token>", "its admin token (default: POSTPAID_TOKEN, ADMIN_TOKEN or DATA_DIR/admin.token)")
+  .option("--json", "as JSON")
+  .action((wanted: string | undefined, options) => print(partitions(wanted, options, process.env)));
 
 try {
   await program.parseAsync();

@@ -54,7 +54,7 @@ export const SETTINGS = {
     1,
     1,
     MAX_PARTITIONS,
-    "Sets of keys, each in one cluster slot. Not to be changed while messages wait.",
+    "Sets of keys, each in one cluster slot. Redis keeps the number: a start with another one is refused, `postpaid partitions` changes it.",
   ),
   SMTP_URL: checked(
     "smtp://user:password@host:587 or smtps://host:465",

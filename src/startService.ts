@@ -6,7 +6,7 @@ import { lookup } from "node:dns/promises";
 import { resolve } from "node:path";
 import { type Config, ConfigError } from "./config.ts";
 import { openCredentials } from "./credentials.ts";
-import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
+import { type Host, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
 import { createApp } from "./http/app.ts";
 import { createHostCheck, type Fetch, forHosts } from "./http/hosts.ts";
 import { createRefusals } from "./http/refusals.ts";
@@ -19,9 +19,10 @@ import { countDelayedSyncs, writeFault } from "./stream/durability.ts";
 import { startEmbeddedRedis } from "./stream/embedded.ts";
 import { createFeed } from "./stream/feed.ts";
 import { createIngress } from "./stream/ingress.ts";
-import { partitionOf } from "./stream/keys.ts";
+import { homeOf } from "./stream/layout.ts";
 import { messageIdOf } from "./stream/messageId.ts";
 import { createMessages } from "./stream/messages.ts";
+import { createPartitions } from "./stream/partitions.ts";
 import { createQueues } from "./stream/queues.ts";
 import type { RedisAddress } from "./stream/redisUrl.ts";
 import { watchDurability } from "./watchDurability.ts";
@@ -53,14 +54,16 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const connecting = [redis.connect().then(durability.refresh), ...(posting === redis ? [] : [posting.connect()])];
   await Promise.race([Promise.allSettled(connecting), Bun.sleep(CONNECT_WAIT_MS)]);
 
-  const queues = createQueues(redis, config.PARTITIONS);
-  const dead = createDeadLetters(redis, config.PARTITIONS, config.RETENTION_MS, log);
+  const layout = await openLayout(redis, config, host);
+  const queues = createQueues(redis, layout.now);
+  const dead = createDeadLetters(redis, layout.now, config.RETENTION_MS, log);
   const metrics = createMetrics(queues, dead, () => journal.stats(), {
     countDelayedSyncs: () => countDelayedSyncs(redis),
     writeFault: () => writeFault(redis),
   });
   const stream = createIngress(posting, {
-    partitions: config.PARTITIONS,
+    partitions: layout.now,
+    refreshLayout: () => layout.refresh(),
     delayMs: config.DELAY_MS,
     dedupTtlMs: config.DEDUP_TTL_MS,
     retentionMs: config.RETENTION_MS,
@@ -74,9 +77,9 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const ingress = createFallback({
     inner: stream,
     journal,
-    messageIdOf: (eventId) => messageIdOf(eventId, partitionOf(eventId, config.PARTITIONS)),
-    partitions: config.PARTITIONS,
-    partitionOf: (eventId) => partitionOf(eventId, config.PARTITIONS),
+    messageIdOf: (eventId) => messageIdOf(eventId, homeOf(eventId, layout.now)),
+    partitions: () => layout.now().partitions,
+    partitionOf: (eventId) => homeOf(eventId, layout.now),
     delayMs: config.DELAY_MS,
     firstCheckMs: config.CHECK_BACKS[0] ?? 0,
     log,
@@ -86,10 +89,11 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const refusals = createRefusals(log, metrics.refused);
   const app = createApp({
     ingress: metrics.counted(ingress),
-    messages: createMessages(redis, config.PARTITIONS),
+    messages: createMessages(redis, layout.now),
     dead,
     queues,
-    feed: createFeed(() => openRedis(address, "blocking", log), config.PARTITIONS),
+    partitions: createPartitions(redis, layout),
+    feed: createFeed(() => openRedis(address, "blocking", log), layout.now),
     async ready() {
       return journal.hasRoom() ? undefined : writeFault(redis);
     },
@@ -116,6 +120,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
       await server.stop(true);
       await child?.stop(deadlineMs + CHILD_GRACE_MS);
       durability.stop();
+      layout.stop();
       await ingress.stop();
       journal.close();
       redis.disconnect();
@@ -163,5 +168,6 @@ function badHost(host: string, why: string): ConfigError {
 
 function childEnvironment(config: Config, socket: string | undefined): Record<string, string> {
   const redis = socket === undefined ? {} : { REDIS_URL: `unix:${socket}` };
-  return { ROLE: "worker", POSTPAID_CHILD: "1", DATA_DIR: resolve(config.DATA_DIR), ...redis };
+  // PARTITIONS may have changed since this service compared it: the worker goes by Redis.
+  return { ROLE: "worker", POSTPAID_CHILD: "1", PARTITIONS: "", DATA_DIR: resolve(config.DATA_DIR), ...redis };
 }

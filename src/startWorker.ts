@@ -6,7 +6,7 @@ import { openBookingStore } from "./booking/open.ts";
 import type { BookingStore } from "./booking/store.ts";
 import type { Config } from "./config.ts";
 import { parseSigningKey } from "./domain/signingKey.ts";
-import { type Host, openRedis, ownDirectory, type Running } from "./host.ts";
+import { type Host, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
 import { openOutbox } from "./journal/outbox.ts";
 import { openRollbackReader } from "./journal/reader.ts";
 import { keptSecret } from "./journal/secret.ts";
@@ -29,6 +29,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
       : undefined;
   const smtpUrl = config.SMTP_URL ?? `smtp://127.0.0.1:${catcher?.port}`;
 
+  const layout = await openLayout(redis, config, host);
   const outbox = openOutbox(config.DATA_DIR, log);
   const store = openStore(config, log);
   const rollbacks = openRollbackReader(config.DATA_DIR, log);
@@ -42,7 +43,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           redis,
           openBlocking: () => openRedis(address, "blocking", log),
           readsPartitionsTogether: address.kind !== "cluster",
-          partitions: config.PARTITIONS,
+          partitions: layout.now,
           consumer: keptSecret(config.DATA_DIR, "worker.id", "worker-").slice(0, 23),
           concurrency: config.CONCURRENCY,
           leaseMs: config.LEASE_MS,
@@ -77,6 +78,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
       stopping = true;
       // While Redis is away it may not have started, and has nothing to stop.
       await (await Promise.race([started, Bun.sleep(deadlineMs)]))?.stop(deadlineMs);
+      layout.stop();
       redis.disconnect();
       rollbacks.close();
       await store?.close();

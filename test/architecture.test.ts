@@ -21,6 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   worker: ["domain", "stream", "journal", "booking", "mail"],
   doctor: ["domain", "stream", "journal", "booking", "mail"],
   client: [],
+  cli: [],
 };
 
 /** These start the service or stand in for its users: they may import all parts. */

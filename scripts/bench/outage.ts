@@ -31,7 +31,7 @@ const ingress = createFallback({
   inner: openIngress(redis, { delayMs: 60_000, durability: () => "fsynced", log }),
   journal,
   messageIdOf: (eventId) => messageIdOf(eventId, 0),
-  partitions: 1,
+  partitions: () => 1,
   partitionOf: () => 0,
   delayMs: 60_000,
   firstCheckMs: 10_000,

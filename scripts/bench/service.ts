@@ -8,7 +8,9 @@ import { createMetrics } from "../../src/metrics.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
 import { createFeed } from "../../src/stream/feed.ts";
+import { LayoutWatch } from "../../src/stream/layoutWatch.ts";
 import { createMessages } from "../../src/stream/messages.ts";
+import { createPartitions } from "../../src/stream/partitions.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { openIngress } from "../../test/support/ingress.ts";
 import { answerParent } from "./child.ts";
@@ -46,6 +48,7 @@ const app = createApp({
   messages: createMessages(redis, 1),
   dead: createDeadLetters(redis, 1, 86_400_000),
   queues,
+  partitions: createPartitions(redis, new LayoutWatch(redis, { wanted: 1, assumed: 1, onRefused: () => {}, log })),
   feed: createFeed(() => connect(address, "blocking"), 1),
   ready: async () => undefined,
   ingestKeys: [key],

@@ -7,7 +7,7 @@ import { routePath } from "hono/route";
 import { getPath } from "hono/utils/url";
 import type { Logger } from "pino";
 import type { Ingress } from "../domain/ingress.ts";
-import type { DeadLetters, Feed, Messages, Queues } from "../stream/store.ts";
+import type { DeadLetters, Feed, Messages, Partitioning, Queues } from "../stream/store.ts";
 import { createAuth } from "./auth.ts";
 import { batchRoutes } from "./batch.ts";
 import { deadRoutes } from "./dead.ts";
@@ -19,6 +19,7 @@ import { homeRoutes } from "./home.ts";
 import { liveRoutes } from "./live.ts";
 import { messageRoutes } from "./messages.ts";
 import { openapiRoutes } from "./openapi.ts";
+import { partitionRoutes } from "./partitions.ts";
 import { problem, problemOf, refuse } from "./problem.ts";
 import { queueRoutes } from "./queues.ts";
 import type { Refusals } from "./refusals.ts";
@@ -30,6 +31,7 @@ export interface AppDeps {
   messages: Messages;
   dead: DeadLetters;
   queues: Queues;
+  partitions: Partitioning;
   feed: Feed;
   /** Undefined when an event can be made durable, else why not. */
   ready(): Promise<string | undefined>;
@@ -62,6 +64,7 @@ export function createApp(deps: AppDeps): Hono {
     ...messageRoutes(deps.messages),
     ...deadRoutes(deps.dead, deps.messages),
     ...queueRoutes(deps.queues),
+    ...partitionRoutes(deps.partitions),
     ...liveRoutes(deps.feed),
     ...healthRoutes(deps.ready, deps.metrics),
   ];

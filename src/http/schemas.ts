@@ -155,6 +155,19 @@ export const queuesReply = z.object({
 
 export const pausedReply = z.object({ name: priority, paused: z.boolean() });
 
+export const partitionsReply = z.object({
+  partitions: z.int().meta({ description: "New events are spread over so many." }),
+  items: z.array(
+    z.object({
+      number: z.int(),
+      waiting: z.int().meta({ description: "Messages that are scheduled, deferred, queued or being sent." }),
+      held: z.int(),
+      dead: z.int(),
+      draining: z.boolean().meta({ description: "New events do not come here any more." }),
+    }),
+  ),
+});
+
 export const transitionData = z
   .object({ at: instant, messageId, state, attempt: z.int().optional(), reason: z.string() })
   .meta({ id: "Transition" });

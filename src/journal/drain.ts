@@ -25,7 +25,7 @@ export interface DrainOptions {
   inner: Ingress;
   upstream: Upstream;
   /** Of the inner ingress. */
-  partitions: number;
+  partitions: () => number;
   partitionOf: (eventId: string) => number;
   journal: Journal;
   log: Logger;
@@ -85,7 +85,7 @@ export function createDrain(options: DrainOptions): Drain {
     const now = newPass();
     await probe(now);
     let after = put.upTo();
-    while (!stopped && !now.again && now.shut.size < partitions) {
+    while (!stopped && !now.again && now.shut.size < partitions()) {
       const entries = journal.oldest(BATCH, after);
       const last = entries.at(-1);
       if (last === undefined) break;

@@ -22,7 +22,7 @@ export interface FallbackOptions {
   journal: Journal;
   messageIdOf: (eventId: string) => string;
   /** Of the inner ingress. */
-  partitions: number;
+  partitions: () => number;
   partitionOf: (eventId: string) => number;
   /** Default delay before the first attempt, ms. */
   delayMs: number;
@@ -47,7 +47,7 @@ const UNREADABLE = "the journal cannot be read, which may hold something of this
 
 export function createFallback(options: FallbackOptions): FallbackIngress {
   const { inner, journal, messageIdOf, log, now } = options;
-  const upstream = createUpstream(options.partitions, options.partitionOf, log);
+  const upstream = createUpstream(options.partitionOf, log);
   const drain = createDrain({ ...options, upstream });
 
   async function keep(entry: Entry): Promise<boolean> {

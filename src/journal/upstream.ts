@@ -35,8 +35,9 @@ export interface Upstream {
   taken(question: Question): number;
 }
 
-export function createUpstream(partitions: number, partitionOf: (eventId: string) => number, log: Logger): Upstream {
-  const all = Array.from({ length: partitions }, () => ({
+/** What is known of a partition. */
+function unknownPartition() {
+  return {
     away: false,
     /** It is there, and has too few replicas. */
     isShort: false,
@@ -45,8 +46,17 @@ export function createUpstream(partitions: number, partitionOf: (eventId: string
     /** What the log says is wrong: once, until the next answer. */
     said: undefined as "away" | "failed" | undefined,
     taken: { post: 0, commit: 0, rollback: 0 },
-  }));
-  const of = (eventId: string) => all[partitionOf(eventId)] as (typeof all)[number];
+  };
+}
+
+/** @param partitionOf may change, with the number of partitions */
+export function createUpstream(partitionOf: (eventId: string) => number, log: Logger): Upstream {
+  const all = new Map<number, ReturnType<typeof unknownPartition>>();
+  function of(eventId: string) {
+    const partition = all.get(partitionOf(eventId)) ?? unknownPartition();
+    all.set(partitionOf(eventId), partition);
+    return partition;
+  }
 
   return {
     async ask<T extends Posted | Committed | RolledBack>(question: Question, put: () => Promise<T>) {

@@ -1,8 +1,9 @@
 --[[ HELD -> SCHEDULED (a delay was asked for) | QUEUED.
-  KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] reason
+  KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] reason   ARGV[3] layout version
   Returns word, message id, state, due (epoch ms), 1 or 0: was it this call. The word is 'committed' (now or before,
-  or it was never held), 'cancelled' (also rolled back while SENDING) or 'not_found'.
+  or it was never held), 'cancelled' (also rolled back while SENDING) or 'not_found'; or 'moved' alone: another layout.
   Fence: the state; a second commit finds it committed, and writes nothing. ]]
+if has_moved(ARGV[3]) then return { 'moved' } end
 local id, rolled_back = message_of(ARGV[1])
 if rolled_back then return { 'cancelled', ARGV[1], 'cancelled', 0, 0 } end
 if not id then return { 'not_found', '', '', 0, 0 } end

@@ -5,8 +5,9 @@ import { type Event, type FieldProblem, parseEvent } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
 import { withoutNotes } from "../domain/plan.ts";
 import dropSource from "./drop.lua" with { type: "text" };
-import { bookingDigest, digestOf, key, tagsOf } from "./keys.ts";
-import { tagsOfMessage } from "./messageId.ts";
+import { bookingDigest, digestOf, key } from "./keys.ts";
+import { type Partitions, tagsServedBy } from "./layout.ts";
+import { placesOf } from "./messageId.ts";
 import { eventOf, reading, readMessages } from "./record.ts";
 import replaySource from "./replay.lua" with { type: "text" };
 import { script } from "./script.ts";
@@ -18,13 +19,17 @@ const dropScript = script("drop", dropSource, "allow-oom");
 /** A page gives up looking for a fingerprint after so many entries and returns what it has, with a cursor. */
 const SCAN = 1_000;
 
-export function createDeadLetters(redis: Redis, partitions: number, retentionMs: number, log?: Logger): DeadLetters {
-  const tags = tagsOf(partitions);
-
+export function createDeadLetters(
+  redis: Redis,
+  partitions: Partitions,
+  retentionMs: number,
+  log?: Logger,
+): DeadLetters {
   async function list({ fingerprint, cursor, limit }: DeadQuery): Promise<Page> {
-    let [partition, position] = decodeCursor(cursor, partitions);
+    const tags = tagsServedBy(partitions);
+    let [partition, position] = decodeCursor(cursor, tags.length);
     const items: Message[] = [];
-    for (let scanned = 0; partition < partitions && items.length < limit && scanned < SCAN; ) {
+    for (let scanned = 0; partition < tags.length && items.length < limit && scanned < SCAN; ) {
       const tag = tags[partition] as string;
       const count = limit - items.length;
       const from = position === "" ? "+" : `(${position}`;
@@ -37,25 +42,25 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
       if (entries.length < count) [partition, position] = [partition + 1, ""];
       else position = entries.at(-1)?.[0] ?? "";
     }
-    return partition < partitions ? { items, cursor: `${partition}:${position}` } : { items };
+    return partition < tags.length ? { items, cursor: `${partition}:${position}` } : { items };
   }
 
   async function replay(messageId: string, edit: Edit): Promise<Replayed> {
-    for (const tag of tagsOfMessage(messageId, partitions)) {
-      const change = await edited(redis, tag, messageId, edit);
+    for (const { tag, id } of placesOf(messageId, partitions)) {
+      const change = await edited(redis, tag, id, edit);
       if ("problems" in change) return change;
       const { json, digests } = change;
-      const [result, eventId] = (await replayScript(redis, tag, [messageId, json, digests])) as string[];
-      if (result === "replayed") log?.info({ eventId, messageId, edited: json !== "" }, "message replayed");
+      const [result, eventId] = (await replayScript(redis, tag, [id, json, digests])) as string[];
+      if (result === "replayed") log?.info({ eventId, messageId: id, edited: json !== "" }, "message replayed");
       if (result !== "not_found") return result as "replayed" | "not_dead";
     }
     return "not_found";
   }
 
   async function drop(messageId: string) {
-    for (const tag of tagsOfMessage(messageId, partitions)) {
-      const [result, eventId] = (await dropScript(redis, tag, [messageId, retentionMs])) as string[];
-      if (result === "dropped") log?.info({ eventId, messageId }, "message dropped");
+    for (const { tag, id } of placesOf(messageId, partitions)) {
+      const [result, eventId] = (await dropScript(redis, tag, [id, retentionMs])) as string[];
+      if (result === "dropped") log?.info({ eventId, messageId: id }, "message dropped");
       if (result !== "not_found") return result as "dropped" | "not_dead";
     }
     return "not_found";
@@ -63,7 +68,7 @@ export function createDeadLetters(redis: Redis, partitions: number, retentionMs:
 
   async function groups() {
     const counts = new Map<string, number>();
-    for (const group of await Promise.all(tags.map((tag) => redis.hgetall(key.deadGroups(tag))))) {
+    for (const group of await Promise.all(tagsServedBy(partitions).map((tag) => redis.hgetall(key.deadGroups(tag))))) {
       for (const [name, count] of Object.entries(group)) counts.set(name, (counts.get(name) ?? 0) + Number(count));
     }
     return [...counts].map(([fingerprint, count]) => ({ fingerprint, count })).sort((a, b) => b.count - a.count);

@@ -1,11 +1,12 @@
 --[[ post -> HELD | SCHEDULED (delay > 0) | QUEUED | CANCELLED (rolled back before). Many events at once, each on its own.
-  KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms
+  KEYS[1] tag   ARGV[1] dedup TTL, ms   ARGV[2] backlog limit, messages   ARGV[3] retention, ms   ARGV[4] layout version
   then 2 for each event: a text, and the event, JSON. The text: message id, 32 characters; '|', digest of the booking, '|',
     of the recipient, 8 each; line feed; plan (delay ms, first check-back ms or -1: not held, ms since it was accepted,
     and ' said' where the door has said something); tab; rank, one digit; body hash, 22; event id; then, where the plan
     says so, line feed and what was said
   Returns a line for each event, an empty one for the same as before it: 'new' | 'duplicate' | 'conflict' | 'full', state,
-  due (epoch ms), and the message id where it is not the one in the event's text.
+  due (epoch ms), and the message id where it is not the one in the event's text. 'moved' alone: another layout, nothing
+  written.
   Fence: the event's key (field c, in keys.ts) in the message's own hash, which is written last: what fails before it
   leaves nothing that counts, and the same call again is a first one.
   The window counts at the time that the event was accepted, which is before it came here from the journal.
@@ -13,6 +14,7 @@
   however long ago it was posted.
   The message id comes from the event id. An event that is posted again after its dedup window, while the first
   message can still be looked up, makes a message with a number behind that id; the first one's hash says which. ]]
+if has_moved(ARGV[4]) then return 'moved' end
 local window_end = string.format('%013.0f', AT + tonumber(ARGV[1]))
 local room = tonumber(ARGV[2]) - redis.call('ZCARD', DUE) - redis.call('ZCARD', HELD)
 for _, queue in pairs(QUEUE) do room = room - redis.call('XLEN', queue) end
@@ -79,7 +81,7 @@ local function write(id, plan, reason, event_key, json, ...)
 end
 
 local ids, keys, written = {}, {}, {}
-for i = 4, #ARGV, 2 do
+for i = 5, #ARGV, 2 do
   local n = #ids + 1
   ids[n] = string.sub(ARGV[i], 1, 32)
   keys[n] = MESSAGE .. ids[n]
@@ -88,7 +90,7 @@ end
 local some_known = redis.call('EXISTS', unpack(keys)) > 0
 
 for n, first in ipairs(ids) do
-  local text, json = ARGV[2 + 2 * n], ARGV[3 + 2 * n]
+  local text, json = ARGV[3 + 2 * n], ARGV[4 + 2 * n]
   -- Columns: a pattern for the whole text took a twentieth of the script.
   local tab = string.find(text, '\t', 52, true)
   local planned, hash = string.sub(text, 52, tab - 1), string.sub(text, tab + 2, tab + 23)

@@ -4,7 +4,8 @@
  */
 import type { Redis } from "ioredis";
 import { BLOCK_MS } from "./connect.ts";
-import { key, tagsOf } from "./keys.ts";
+import { key } from "./keys.ts";
+import { type Partitions, tagsServedBy } from "./layout.ts";
 import { stepOf } from "./record.ts";
 import type { Feed, Transition } from "./store.ts";
 
@@ -12,6 +13,8 @@ const PAGE = 500;
 const RETRY_MS = 100;
 /** From the entries on that come next; never part of a position that is given out. */
 const NOW = "$";
+const BEGIN = "0-0";
+const GROWTH_POLL_MS = 1_000;
 const POSITION = /^(\d{1,16})-(\d{1,16})(?:\.(\d{1,5}))?$/;
 
 /**
@@ -19,9 +22,7 @@ const POSITION = /^(\d{1,16})-(\d{1,16})(?:\.(\d{1,5}))?$/;
  * entry the first n transitions are. Who follows from now on sees nothing before every partition's last entry is
  * known, so that every position can be gone on from.
  */
-export function createFeed(openBlocking: () => Redis, partitions: number): Feed {
-  const tags = tagsOf(partitions);
-
+export function createFeed(openBlocking: () => Redis, partitions: Partitions): Feed {
   return {
     follow(since, on, began = () => {}) {
       const positions = positionsOf(since);
@@ -31,8 +32,13 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
         began(positions.join(","));
         begin.resolve();
       };
-      const readers = tags.map((tag, partition) =>
-        startReader(openBlocking(), key.feed(tag), positions[partition] ?? NOW, {
+      const readers: (() => void)[] = [];
+      const readMore = () => {
+        for (const tag of tagsServedBy(partitions).slice(readers.length)) readers.push(read(tag, readers.length));
+      };
+      const read = (tag: string, partition: number) => {
+        positions[partition] ??= BEGIN; // it came when the number of partitions grew
+        return startReader(openBlocking(), key.feed(tag), positions[partition], {
           began(position) {
             positions[partition] = position;
             beginIfKnown();
@@ -42,19 +48,23 @@ export function createFeed(openBlocking: () => Redis, partitions: number): Feed 
             positions[partition] = position;
             on({ id: positions.join(","), ...transition });
           },
-        }),
-      );
+        });
+      };
+      readMore();
+      const timer = setInterval(readMore, GROWTH_POLL_MS);
       beginIfKnown();
       return () => {
+        clearInterval(timer);
         for (const stop of readers) stop();
       };
     },
   };
 
   function positionsOf(since: string | undefined): string[] {
+    const tags = tagsServedBy(partitions);
     const given = since?.split(",") ?? [];
-    const valid = given.length === partitions && given.every((id) => POSITION.test(id));
-    return valid ? given : tags.map(() => NOW);
+    const isOurs = given.length > 0 && given.length <= tags.length && given.every((id) => POSITION.test(id));
+    return isOurs ? given : tags.map(() => NOW);
   }
 }
 

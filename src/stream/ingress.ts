@@ -13,11 +13,12 @@ import { isSameEvent, planOf } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
 import { bookingDigest, digestOf, key, partitionOf, tagOf } from "./keys.ts";
+import { earlierHomesOf, type Layout, layoutOf, type Partitions } from "./layout.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
 import { createWrite, type Short, type Written } from "./replicas.ts";
 import { script } from "./script.ts";
-import { commit, type Decided, rollback } from "./transaction.ts";
+import { commit, type Decided, Moved, rollback } from "./transaction.ts";
 
 const enqueue = script("enqueue", source);
 
@@ -30,10 +31,16 @@ const MAX_CALL = 64;
  */
 const MAX_CALLS = 2;
 
+/** A change of the layout is a matter of milliseconds: who meets it more often meets something else. */
+const MAX_MOVES = 20;
+const MOVING = "the number of partitions is being changed";
+
 const DECIDED = { commit: "message committed", rollback: "message rolled back" };
 
 export interface IngressOptions {
-  partitions: number;
+  partitions: Partitions;
+  /** Reads the layout again: Redis says that it has moved. */
+  refreshLayout?: (() => Promise<void>) | undefined;
   /** Default delay before the first attempt, ms. */
   delayMs: number;
   dedupTtlMs: number;
@@ -53,6 +60,10 @@ interface Waiting {
   acceptedAt: number | undefined;
   resolve: (posted: Posted | Promise<Posted>) => void;
   reject: (error: unknown) => void;
+  /** Of the layout that its partition comes from. */
+  version: number;
+  /** How often that was an old one. */
+  moves: number;
 }
 
 interface Planned {
@@ -75,9 +86,45 @@ interface Queue {
 /** @param redis of its own where there are `minReplicas` */
 export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   const write = createWrite(redis, options.minReplicas);
-  const queues: Queue[] = [];
-  for (let partition = 0; partition < options.partitions; partition++)
-    queues.push({ partition, waiting: [], calls: 0, underWay: 0 });
+  const queues = new Map<number, Queue>();
+
+  /** Where an event is known from before a change of the layout; else where it goes now. */
+  async function findHome(eventId: string, layout: Layout): Promise<number> {
+    for (const partition of earlierHomesOf(eventId, layout)) {
+      const name = key.message(tagOf(partition), messageIdOf(eventId, partition));
+      if ((await reading(() => redis.exists(name))) === 1) return partition;
+    }
+    return partitionOf(eventId, layout.partitions);
+  }
+
+  function place(posted: Waiting): void {
+    const layout = layoutOf(options.partitions);
+    posted.version = layout.version;
+    const { id } = posted.event;
+    if (layout.earlier.length === 0) push(partitionOf(id, layout.partitions), posted);
+    else
+      findHome(id, layout).then(
+        (partition) => push(partition, posted),
+        (error) => (error instanceof RedisAway ? refuse([posted], error.message) : posted.reject(error)),
+      );
+  }
+
+  function push(partition: number, posted: Waiting): void {
+    const queue = queues.get(partition) ?? { partition, waiting: [], calls: 0, underWay: 0 };
+    queues.set(partition, queue);
+    if (queue.waiting.length === 0) setImmediate(flush, queue);
+    queue.waiting.push(posted);
+  }
+
+  /** Their partition has another layout than they were placed by. */
+  async function placeAgain(moved: readonly Waiting[]): Promise<void> {
+    await options.refreshLayout?.();
+    for (const posted of moved) {
+      posted.moves += 1;
+      if (posted.moves > MAX_MOVES) refuse([posted], MOVING);
+      else place(posted);
+    }
+  }
 
   /** Calls of the same size, or the longer one is waited for while the shorter one is worked on. */
   function flush(queue: Queue): void {
@@ -90,20 +137,25 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   async function send(queue: Queue, batch: Waiting[]): Promise<void> {
     queue.calls += 1;
     queue.underWay += batch.length;
-    await call(queue, plannedOf(batch, queue.partition, options));
+    const { version } = layoutOf(options.partitions);
+    const stale = batch.filter((posted) => posted.version !== version);
+    if (stale.length > 0) void placeAgain(stale);
+    const fresh = stale.length > 0 ? batch.filter((posted) => posted.version === version) : batch;
+    await call(queue, plannedOf(fresh, queue.partition, options), version);
     queue.calls -= 1;
     queue.underWay -= batch.length;
     flush(queue);
   }
 
   /** Never rejects. What fails because of one of its events is sent again one by one, so that only that one fails. */
-  async function call(queue: Queue, batch: readonly Planned[]): Promise<void> {
+  async function call(queue: Queue, batch: readonly Planned[], version: number): Promise<void> {
     if (batch.length === 0) return;
-    const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs];
+    const args: (string | number)[] = [options.dedupTtlMs, options.maxBacklog, options.retentionMs, version];
     for (const { text, json } of batch) args.push(text, json);
     try {
       const tag = tagOf(queue.partition);
       const { answer: reply, short } = await write(tag, (node) => enqueue(node, tag, args) as Promise<string>);
+      if (reply === "moved") return void placeAgain(batch.map(({ posted }) => posted));
       const answers = answersOf(reply, batch, options);
       answers.forEach((answer, i) => {
         const { posted, json } = batch[i] as Planned;
@@ -122,7 +174,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       if (error instanceof RedisAway)
         refuse([...batch.map(({ posted }) => posted), ...queue.waiting.splice(0)], error.message);
       else if (batch.length === 1) batch[0]?.posted.reject(error);
-      else await Promise.all(batch.map((one) => call(queue, [one])));
+      else await Promise.all(batch.map((one) => call(queue, [one], version)));
     }
   }
 
@@ -146,15 +198,31 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     options.log.info({ eventId, messageId, dueAt }, `message ${state}`);
   }
 
+  async function decideAtHome<Answer>(
+    eventId: string,
+    decide: (node: Redis, tag: string, messageId: string, version: number) => Promise<Decided<Answer>>,
+  ): Promise<Written<Decided<Answer>>> {
+    for (let moves = 0; moves <= MAX_MOVES; moves++) {
+      const layout = layoutOf(options.partitions);
+      const partition = await findHome(eventId, layout);
+      const tag = tagOf(partition);
+      try {
+        return await write(tag, (node) => decide(node, tag, messageIdOf(eventId, partition), layout.version));
+      } catch (error) {
+        if (!(error instanceof Moved)) throw error;
+        await options.refreshLayout?.();
+      }
+    }
+    throw new RedisAway(MOVING);
+  }
+
   /** A decision that was repeated, came too late or has to wait for the end of an attempt is no transition. */
   async function decided<Answer extends Committed | RolledBack>(
     decision: keyof typeof DECIDED,
     eventId: string,
-    decide: (node: Redis, tag: string, messageId: string) => Promise<Decided<Answer>>,
+    decide: (node: Redis, tag: string, messageId: string, version: number) => Promise<Decided<Answer>>,
   ) {
-    const partition = partitionOf(eventId, options.partitions);
-    const tag = tagOf(partition);
-    const decided = await orUnavailable(() => write(tag, (node) => decide(node, tag, messageIdOf(eventId, partition))));
+    const decided = await orUnavailable(() => decideAtHome(eventId, decide));
     if ("kind" in decided) return decided;
     const { answer, changed } = decided.answer;
     const fields: object = { eventId, ...answer };
@@ -166,14 +234,15 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   return {
     post(event, acceptedAt) {
       return new Promise((resolve, reject) => {
-        const queue = queues[partitionOf(event.id, options.partitions)] as Queue;
-        if (queue.waiting.length === 0) setImmediate(flush, queue);
-        queue.waiting.push({ event, acceptedAt, resolve, reject });
+        place({ event, acceptedAt, resolve, reject, version: 0, moves: 0 });
       });
     },
-    commit: (eventId) => decided("commit", eventId, commit),
+    commit: (eventId) =>
+      decided("commit", eventId, (node, tag, id, version) => commit(node, tag, id, undefined, version)),
     rollback: (eventId) =>
-      decided("rollback", eventId, (node, tag, messageId) => rollback(node, tag, messageId, options.retentionMs)),
+      decided("rollback", eventId, (node, tag, id, version) =>
+        rollback(node, tag, id, options.retentionMs, undefined, version),
+      ),
   };
 }
 

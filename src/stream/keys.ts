@@ -47,6 +47,10 @@ const NAMES = {
   posted: ":posted",
   /** STRING, empty, in the first partition: whether Redis takes writes. Lives a second. */
   probe: ":probe",
+  /** STRING: the layout, or in other partitions than the first the fence of its version. For ever. layout.ts */
+  layout: ":layout",
+  /** STRING, in the first partition: a layout that is being introduced. Until it is. */
+  layoutNext: ":layout:next",
 } as const;
 
 /*
@@ -95,6 +99,8 @@ export const key = {
   paused: (tag: string) => `${tag}${NAMES.paused}`,
   posted: (tag: string) => `${tag}${NAMES.posted}`,
   probe: (tag: string) => `${tag}${NAMES.probe}`,
+  layout: (tag: string) => `${tag}${NAMES.layout}`,
+  layoutNext: (tag: string) => `${tag}${NAMES.layoutNext}`,
   postedChunk: (tag: string, number: string) => `${tag}${NAMES.posted}:${number}`,
 };
 
@@ -121,5 +127,6 @@ local DUE, HELD, DEAD = TAG .. '${NAMES.due}', TAG .. '${NAMES.held}', TAG .. '$
 local DEAD_GROUPS, DEAD_TOLD = TAG .. '${NAMES.deadGroups}', TAG .. '${NAMES.deadTold}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
+local LAYOUT, LAYOUT_NEXT = TAG .. '${NAMES.layout}', TAG .. '${NAMES.layoutNext}'
 local FEED_LENGTH, FEED_TRIM, CHUNK_LENGTH = ${FEED_LENGTH}, ${FEED_TRIM}, ${CHUNK_LENGTH}
 `;

@@ -3,7 +3,8 @@
  * The same event gives the same id wherever it is taken in, also where Redis cannot be asked.
  */
 import { hash } from "node:crypto";
-import { tagOf, tagsOf } from "./keys.ts";
+import { tagOf } from "./keys.ts";
+import { type Partitions, tagsServedBy } from "./layout.ts";
 
 const LENGTH = 26;
 
@@ -18,8 +19,24 @@ export function firstMessageId(messageId: string): string {
   return messageId.replace(/\.\d+$/, "");
 }
 
-/** Where a message may be. An entry that named none was laid out under its own id, in whichever partition it was. */
-export function tagsOfMessage(messageId: string, partitions: number): string[] {
-  const match = /^msg_[0-9a-f]{26}([0-9a-f]{2})(?:\.\d+)?$/.exec(messageId);
-  return match === null ? tagsOf(partitions) : [tagOf(Number.parseInt(match[1] as string, 16))];
+/** Where a message may be, and its id there. */
+export interface Place {
+  tag: string;
+  id: string;
+}
+
+/**
+ * In the partition that its id names. An answer from the journal may name another one, where the number of partitions
+ * has changed since: then in any other, under the same digits of its event. An entry that named no message was laid out
+ * under its own id, in whichever partition it was.
+ */
+export function placesOf(messageId: string, partitions: Partitions): Place[] {
+  const tags = tagsServedBy(partitions);
+  const [, event, named = "", number = ""] = /^(msg_[0-9a-f]{26})([0-9a-f]{2})(\.\d+)?$/.exec(messageId) ?? [];
+  if (event === undefined) return tags.map((tag) => ({ tag, id: messageId }));
+  const home = Number.parseInt(named, 16);
+  const others = tags.flatMap((tag, partition) =>
+    partition === home ? [] : [{ tag, id: `${event}${partition.toString(16).padStart(2, "0")}${number}` }],
+  );
+  return [{ tag: tagOf(home), id: messageId }, ...others];
 }

@@ -1,35 +1,38 @@
 /* Finding messages: by id and by event with one read, or as a list (sources.ts). */
 import type { Redis } from "ioredis";
 import type { Message } from "../domain/lifecycle.ts";
-import { key, partitionOf, tagOf, tagsOf } from "./keys.ts";
-import { messageIdOf, tagsOfMessage } from "./messageId.ts";
+import { key, tagOf } from "./keys.ts";
+import { earlierHomesOf, homeOf, layoutOf, type Partitions, tagsServedBy } from "./layout.ts";
+import { messageIdOf, placesOf } from "./messageId.ts";
 import { reading, readMessages } from "./record.ts";
 import { type Found, sourceFor } from "./sources.ts";
 import { BadCursor, type MessageQuery, type Messages, type Page } from "./store.ts";
 
 /** @param searchMs a page looks for matches so long; then it returns what it has, with a cursor */
-export function createMessages(redis: Redis, partitions: number, searchMs = 1_000): Messages {
-  const tags = tagsOf(partitions);
-
+export function createMessages(redis: Redis, partitions: Partitions, searchMs = 1_000): Messages {
   async function byId(messageId: string): Promise<Message | undefined> {
-    for (const tag of tagsOfMessage(messageId, partitions)) {
-      const [message] = await readMessages(redis, tag, [messageId]);
+    for (const { tag, id } of placesOf(messageId, partitions)) {
+      const [message] = await readMessages(redis, tag, [id]);
       if (message !== undefined) return message;
     }
     return undefined;
   }
 
   async function byEvent(eventId: string): Promise<Message | undefined> {
-    const partition = partitionOf(eventId, partitions);
-    const tag = tagOf(partition);
-    const first = messageIdOf(eventId, partition);
-    const latest = await redis.hget(key.message(tag, first), "g");
-    return (await readMessages(redis, tag, latest === null ? [first] : [latest, first]))[0];
+    for (const partition of [homeOf(eventId, partitions), ...earlierHomesOf(eventId, layoutOf(partitions))]) {
+      const tag = tagOf(partition);
+      const first = messageIdOf(eventId, partition);
+      const latest = await redis.hget(key.message(tag, first), "g");
+      const [message] = await readMessages(redis, tag, latest === null ? [first] : [latest, first]);
+      if (message !== undefined) return message;
+    }
+    return undefined;
   }
 
   async function list(query: MessageQuery): Promise<Page> {
     const source = sourceFor(redis, query);
-    let { partition, position } = decodeCursor(query.cursor, partitions);
+    const tags = tagsServedBy(partitions);
+    let { partition, position } = decodeCursor(query.cursor, tags.length);
     const items: Message[] = [];
     const seen = new Set<string>();
     const endAt = performance.now() + searchMs;
@@ -46,8 +49,8 @@ export function createMessages(redis: Redis, partitions: number, searchMs = 1_00
       }
       if (next === undefined) [partition, position] = [partition + 1, ""];
       else position = next;
-    } while (partition < partitions && items.length < query.limit && performance.now() < endAt);
-    return partition < partitions ? { items, cursor: encodeCursor(partition, position) } : { items };
+    } while (partition < tags.length && items.length < query.limit && performance.now() < endAt);
+    return partition < tags.length ? { items, cursor: encodeCursor(partition, position) } : { items };
   }
 
   return {

@@ -6,6 +6,7 @@ import type { Redis } from "ioredis";
 import type { Message } from "../domain/lifecycle.ts";
 import { createDeadLetters } from "./dead.ts";
 import { key, tagOf } from "./keys.ts";
+import type { Partitions } from "./layout.ts";
 import { script } from "./script.ts";
 import type { DeadLetters, DeadQuery } from "./store.ts";
 import tellSource from "./tell.lua" with { type: "text" };
@@ -22,7 +23,7 @@ export interface NewKind {
 }
 
 /** @param tell called for each kind; a crash just before it is the only thing that keeps it from being told */
-export async function tellNewKinds(redis: Redis, partitions: number, tell: (kind: NewKind) => void): Promise<void> {
+export async function tellNewKinds(redis: Redis, partitions: Partitions, tell: (kind: NewKind) => void): Promise<void> {
   const dead = createDeadLetters(redis, partitions, 0);
   // Told first: whatever another worker tells of meanwhile is not taken for gone.
   const told = new Set(await redis.hkeys(key.deadTold(tagOf(0))));

@@ -83,6 +83,13 @@ local function remove(rank, entry)
   removed[rank] = entries
 end
 
+--[[ The fence of a layout: whether the caller has another one than this partition. A caller with version 0 has none. ]]
+local function has_moved(version)
+  if version == '0' then return false end
+  local layout = redis.call('GET', LAYOUT)
+  return layout and string.match(layout, '^%d+') ~= version
+end
+
 --[[ A message that did not wait for its first attempt has no d: it was due when it was posted. ]]
 local function due_of(d, l) return d or string.match(l or '0', '^%d+') end
 

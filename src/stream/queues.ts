@@ -1,17 +1,18 @@
 /* The work streams as a whole: how deep, how many ever, paused or not. */
 import type { Redis } from "ioredis";
 import { PRIORITIES, type Priority, STATES, type State } from "../domain/lifecycle.ts";
-import { GROUP, key, tagsOf } from "./keys.ts";
+import { GROUP, key } from "./keys.ts";
+import { type Partitions, tagsServedBy } from "./layout.ts";
 import { reading } from "./record.ts";
 import type { QueueDepth, Queues } from "./store.ts";
 
-export function createQueues(redis: Redis, partitions: number): Queues {
-  const tags = tagsOf(partitions);
+export function createQueues(redis: Redis, partitions: Partitions): Queues {
+  const tags = () => tagsServedBy(partitions);
 
   /** A group's own lag may be nil or wrong, so what waits is the length less what is pending. */
   async function depthOf(rank: number): Promise<QueueDepth> {
     const depth = { name: PRIORITIES[rank] as Priority, paused: false, queued: 0, sending: 0 };
-    for (const tag of tags) {
+    for (const tag of tags()) {
       const length = await redis.xlen(key.queue(tag, rank));
       const sending = await pendingOf(redis, key.queue(tag, rank));
       depth.queued += Math.max(0, length - sending);
@@ -26,7 +27,7 @@ export function createQueues(redis: Redis, partitions: number): Queues {
       State,
       { now: number; total: number }
     >;
-    for (const tag of tags) {
+    for (const tag of tags()) {
       const counters = await redis.hgetall(key.counts(tag));
       for (const state of STATES) {
         const entered = Number(counters[`in:${state}`] ?? 0);
@@ -39,7 +40,7 @@ export function createQueues(redis: Redis, partitions: number): Queues {
 
   async function setPaused(queue: Priority, paused: boolean): Promise<void> {
     const rank = String(PRIORITIES.indexOf(queue));
-    for (const tag of tags) {
+    for (const tag of tags()) {
       if (paused) await redis.sadd(key.paused(tag), rank);
       else await redis.srem(key.paused(tag), rank);
     }

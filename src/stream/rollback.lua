@@ -1,11 +1,13 @@
 --[[ HELD | SCHEDULED | QUEUED | DEFERRED | UNKNOWN | DEAD -> CANCELLED.
   KEYS[1] tag   ARGV[1] the message id that the event gives   ARGV[2] retention, ms   ARGV[3] reason
+  ARGV[4] layout version
   Returns word, id and state of the event's latest message, 1 or 0: did its state change. The word is definitive for it:
     'cancelled'  its mail has not left and will not; also for an event that has not been posted yet
     'in_flight'  an attempt is under way; if it does not end in SENT, no other one follows
     'too_late'   the mail has left, or may have (an attempt ended in UNKNOWN); no other one follows
-  A post that comes after it finds it, for the retention.
+  A post that comes after it finds it, for the retention. Or 'moved' alone: another layout, nothing written.
   Fence: the state, which take.lua moves on before a worker opens its mouth. ]]
+if has_moved(ARGV[4]) then return { 'moved' } end
 local first = ARGV[1]
 local id, rolled_back = message_of(first)
 if not id then

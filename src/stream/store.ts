@@ -100,3 +100,19 @@ export interface Feed {
 export class BadCursor extends Error {
   override name = "BadCursor";
 }
+
+export interface Partition {
+  number: number;
+  /** Messages that are scheduled, deferred, queued or being sent. */
+  waiting: number;
+  held: number;
+  dead: number;
+  /** New events do not come here any more. */
+  draining: boolean;
+}
+
+export interface Partitioning {
+  standing(): Promise<{ partitions: number; items: Partition[] }>;
+  /** Messages stay where they are, and are found and sent from there; new events go by the new number. */
+  change(partitions: number): Promise<{ partitions: number; items: Partition[] }>;
+}

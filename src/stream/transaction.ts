@@ -21,14 +21,25 @@ export interface Decided<Answer> {
   changed: boolean;
 }
 
-/** HELD -> SCHEDULED | QUEUED. @param messageId the one that the event gives. Throws RedisAway. */
+/** The partition has another layout than the caller (layout.ts): nothing was decided. */
+export class Moved extends Error {
+  override name = "Moved";
+}
+
+/**
+ * HELD -> SCHEDULED | QUEUED.
+ * @param messageId the one that the event gives
+ * @param version of the layout that says it is there; 0 where the message was found there
+ * @throws RedisAway, Moved
+ */
 export async function commit(
   redis: Redis,
   tag: string,
   messageId: string,
   reason = "committed",
+  version = 0,
 ): Promise<Decided<Committed>> {
-  const reply = (await commitScript(redis, tag, [messageId, reason])) as [
+  const reply = (await commitScript(redis, tag, [messageId, reason, version])) as [
     string,
     string,
     State,
@@ -36,21 +47,24 @@ export async function commit(
     number,
   ];
   const [word, id, state, dueAt, changed] = reply;
+  if (word === "moved") throw new Moved();
   if (word === "not_found") return { answer: { kind: "not_found" }, changed: false };
   if (word === "cancelled") return { answer: { kind: "cancelled", messageId: id }, changed: false };
   return { answer: { kind: "committed", messageId: id, state, dueAt: Number(dueAt) }, changed: changed === 1 };
 }
 
-/** Anything but SENDING and SENT -> CANCELLED. @param messageId the one that the event gives. Throws RedisAway. */
+/** Anything but SENDING and SENT -> CANCELLED. Parameters and errors as of `commit`. */
 export async function rollback(
   redis: Redis,
   tag: string,
   messageId: string,
   retentionMs: number,
   reason = "rolled back",
+  version = 0,
 ): Promise<Decided<RolledBack>> {
-  const reply = await rollbackScript(redis, tag, [messageId, retentionMs, reason]);
-  const [kind, id, state, changed] = reply as ["cancelled" | "in_flight" | "too_late", string, State, number];
+  const reply = await rollbackScript(redis, tag, [messageId, retentionMs, reason, version]);
+  const [kind, id, state, changed] = reply as ["cancelled" | "in_flight" | "too_late" | "moved", string, State, number];
+  if (kind === "moved") throw new Moved();
   return { answer: { kind, messageId: id, state }, changed: changed === 1 };
 }
 

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import type { Partitions } from "../stream/layout.ts";
 import { type NewKind, tellNewKinds } from "../stream/newKinds.ts";
 import { type Loop, startLoop } from "./loop.ts";
 
@@ -9,7 +10,7 @@ const ALERT_POLL_MS = 2_000;
 /** Says of each kind of dead letters, and of held UNKNOWNs, that it is there: once. */
 export function startAlerter(
   redis: Redis,
-  partitions: number,
+  partitions: Partitions,
   log: Logger,
   alert: ((kind: NewKind) => void) | undefined,
 ): Loop {

@@ -16,7 +16,7 @@ import type { Outbox } from "../journal/outbox.ts";
 import type { RollbackReader } from "../journal/reader.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
 import { RedisAway } from "../stream/fault.ts";
-import { tagsOf } from "../stream/keys.ts";
+import { type Partitions, tagsServedBy } from "../stream/layout.ts";
 import type { NewKind } from "../stream/newKinds.ts";
 import { eventOf } from "../stream/record.ts";
 import type { Taken } from "../stream/take.ts";
@@ -47,7 +47,7 @@ export interface WorkerOptions {
   openBlocking: () => Redis;
   /** Whether one connection may read the streams of several partitions together: not on a cluster. */
   readsPartitionsTogether: boolean;
-  partitions: number;
+  partitions: Partitions;
   /** Stable across restarts, unique among the workers that live at the same time. */
   consumer: string;
   concurrency: number;
@@ -75,13 +75,15 @@ export interface Worker {
 /** Time for the settlements of aborted attempts, and again for the calls of the keepers. */
 const LAST_SETTLEMENTS_MS = 1_000;
 
+const GROWTH_POLL_MS = 500;
+
 /** As long as a timer can be. */
 const NEVER_MS = 2_147_483_647;
 
 /** Resolves when it takes messages. Rejects with RedisAway when Redis cannot be asked: try again. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, consumer, log, policy, mailer } = options;
-  const tags = tagsOf(options.partitions);
+  const tags = tagsServedBy(options.partitions);
   const left = options.outbox.left();
   const entries = await Promise.allSettled(tags.map((tag) => enter(tag, left, options)));
   const entered = tags.filter((_, i) => entries[i]?.status === "fulfilled");
@@ -162,10 +164,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log,
   });
 
-  const blocking = (options.readsPartitionsTogether ? [tags] : tags.map((tag) => [tag])).map((together) => {
+  const blocking: { connection: Redis; waker: Loop }[] = [];
+  function listenTo(together: readonly string[]): void {
     const connection = options.openBlocking();
-    return { connection, waker: startWaker(connection, together, () => taker.wake(), log) };
-  });
+    blocking.push({ connection, waker: startWaker(connection, together, () => taker.wake(), log) });
+  }
+  for (const together of options.readsPartitionsTogether ? [[...tags]] : tags.map((tag) => [tag])) listenTo(together);
   const inFlight = () => [...taker.inFlight.values()].map(({ taken }) => taken);
   const keepers: Loop[] = [alerter];
   function keep(tag: string): void {
@@ -196,6 +200,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
   for (const tag of entered) keep(tag);
   keepers.push(...tags.filter((tag) => !entered.includes(tag)).map(enterLater));
+  // Partitions are added while it runs (stream/relayout.ts). Those that are used no more are served until they are empty.
+  const growth = startLoop("growth", log, async () => {
+    for (const tag of tagsServedBy(options.partitions).slice(tags.length)) {
+      tags.push(tag);
+      keepers.push(enterLater(tag));
+      listenTo([tag]);
+    }
+    return GROWTH_POLL_MS;
+  });
+  keepers.push(growth);
 
   return {
     async stop(deadlineMs) {

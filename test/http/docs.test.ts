@@ -37,6 +37,8 @@ describe("the OpenAPI document", () => {
         "GET /v1/queues",
         "POST /v1/queues/{name}/pause",
         "POST /v1/queues/{name}/resume",
+        "GET /v1/partitions",
+        "POST /v1/partitions",
         "POST /v1/webhooks/stripe",
         "GET /v1/live",
         "GET /healthz",

@@ -14,6 +14,7 @@ import {
   type DeadQuery,
   type Edit,
   type MessageQuery,
+  type Partitioning,
   type QueueDepth,
   type Transition,
 } from "../../src/stream/store.ts";
@@ -84,6 +85,7 @@ export interface Harness {
   asked: (MessageQuery | DeadQuery)[];
   replays: [string, Edit][];
   queues: QueueDepth[];
+  partitions: Awaited<ReturnType<Partitioning["standing"]>>;
   followers: Set<(transition: Transition) => void>;
   logged: { level: number; msg: string; route?: string }[];
 }
@@ -104,6 +106,7 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
     asked: [],
     replays: [],
     queues: [{ name: "critical", paused: false, queued: 3, sending: 1 }],
+    partitions: { partitions: 1, items: [{ number: 0, waiting: 3, held: 2, dead: 1, draining: false }] },
     followers: new Set(),
     logged: [],
   };
@@ -166,6 +169,13 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
       },
       pause: async (name) => pause(name, true),
       resume: async (name) => pause(name, false),
+    },
+    partitions: {
+      standing: async () => self.partitions,
+      async change(partitions) {
+        self.partitions = { ...self.partitions, partitions };
+        return self.partitions;
+      },
     },
     feed: {
       follow(since, on, began) {

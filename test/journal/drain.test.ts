@@ -47,7 +47,7 @@ function open(over: Journal): void {
     inner,
     journal: over,
     messageIdOf: (eventId) => `msg_${eventId}`,
-    partitions: 2,
+    partitions: () => 2,
     partitionOf: (eventId) => (eventId.startsWith("b") ? 1 : 0),
     delayMs: 0,
     firstCheckMs: 1,

@@ -49,7 +49,7 @@ function open(maxBytes = 1_000_000, maxBacklog = 1_000): void {
     inner,
     journal,
     messageIdOf: (eventId) => messageIdOf(eventId, 0),
-    partitions: 1,
+    partitions: () => 1,
     partitionOf: () => 0,
     delayMs: 60_000,
     firstCheckMs: 10_000,

@@ -43,7 +43,7 @@ beforeEach(async () => {
     inner: openIngress(redis, { delayMs: 60_000, minReplicas: 1, log: lines.log }),
     journal,
     messageIdOf: (eventId) => messageIdOf(eventId, 0),
-    partitions: 1,
+    partitions: () => 1,
     partitionOf: () => 0,
     delayMs: 60_000,
     firstCheckMs: 60_000,

@@ -2,7 +2,7 @@
 import { describe, expect, setSystemTime, test } from "bun:test";
 import type { Event } from "../../src/domain/event.ts";
 import { key, partitionOf, tagOf } from "../../src/stream/keys.ts";
-import { tagsOfMessage } from "../../src/stream/messageId.ts";
+import { placesOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { defer, sent } from "../../src/stream/settle.ts";
 import { promote, take } from "../../src/stream/take.ts";
@@ -297,7 +297,8 @@ describe("four partitions", () => {
     const posts = await Promise.all(events.map((event) => ingress.post(event)));
     for (const [i, posted] of posts.entries()) {
       const partition = partitionOf(events[i]?.id ?? "", 4);
-      expect(tagsOfMessage(accepted(posted).messageId, 4)).toEqual([tagOf(partition)]);
+      const id = accepted(posted).messageId;
+      expect(placesOf(id, 4)[0]).toEqual({ tag: tagOf(partition), id });
       expect(await on.server.raw.exists(key.message(tagOf(partition), accepted(posted).messageId))).toBe(1);
     }
     const keys = await on.server.raw.keys("*");

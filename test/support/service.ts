@@ -15,7 +15,9 @@ export interface TestService {
   lines: Line[];
   /** The first line, past or to come, that `wanted` accepts. */
   line(wanted: (line: Line) => boolean): Promise<Line>;
+  adminToken: string;
   post(event: unknown): Promise<Response>;
+  decide(eventId: string, decision: "commit" | "rollback"): Promise<Response>;
   get(path: string, token?: string): Promise<Response>;
   /** kill -9 of the service's main process. */
   kill(): Promise<void>;
@@ -91,6 +93,12 @@ export async function startService(dataDir: string, env: Record<string, string> 
         method: "POST",
         headers: { authorization: `Bearer ${INGEST_KEY}` },
         body: JSON.stringify(event),
+      }),
+    adminToken: ADMIN_TOKEN,
+    decide: (eventId, decision) =>
+      fetch(new URL(`/v1/events/${eventId}/${decision}`, url), {
+        method: "POST",
+        headers: { authorization: `Bearer ${INGEST_KEY}` },
       }),
     get: (path, token = ADMIN_TOKEN) => fetch(new URL(path, url), { headers: { authorization: `Bearer ${token}` } }),
     async kill() {
