@@ -4,16 +4,14 @@
  * No event fails because of another one in its call.
  */
 import type { Redis } from "ioredis";
-import type { Logger } from "pino";
-import { summaryOf } from "../domain/door/notes.ts";
-import type { Event } from "../domain/event.ts";
-import type { Committed, Durability, Ingress, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
+import type { Committed, Ingress, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
-import { isSameEvent, planOf } from "../domain/plan.ts";
+import { isSameEvent } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
+import { answersOf, durabilityOf, type IngressOptions, type Planned, plannedOf, type Waiting } from "./enqueueCall.ts";
 import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
-import { bookingDigest, digestOf, key, partitionOf, tagOf } from "./keys.ts";
-import { earlierHomesOf, type Layout, layoutOf, type Partitions } from "./layout.ts";
+import { key, partitionOf, tagOf } from "./keys.ts";
+import { earlierHomesOf, type Layout, layoutOf } from "./layout.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
 import { createWrite, type Short, type Written } from "./replicas.ts";
@@ -36,44 +34,6 @@ const MAX_MOVES = 20;
 const MOVING = "the number of partitions is being changed";
 
 const DECIDED = { commit: "message committed", rollback: "message rolled back" };
-
-export interface IngressOptions {
-  partitions: Partitions;
-  /** Reads the layout again: Redis says that it has moved. */
-  refreshLayout?: (() => Promise<void>) | undefined;
-  /** Default delay before the first attempt, ms. */
-  delayMs: number;
-  dedupTtlMs: number;
-  retentionMs: number;
-  /** When a held event that nobody decided is asked about first, ms. */
-  firstCheckMs: number;
-  /** Messages that may wait in a partition before posts are refused. */
-  maxBacklog: number;
-  durability: () => Durability;
-  /** Replicas that must have what is accepted; then it is `replicated`. */
-  minReplicas: number;
-  log: Logger;
-}
-
-interface Waiting {
-  event: Event;
-  acceptedAt: number | undefined;
-  resolve: (posted: Posted | Promise<Posted>) => void;
-  reject: (error: unknown) => void;
-  /** Of the layout that its partition comes from. */
-  version: number;
-  /** How often that was an old one. */
-  moves: number;
-}
-
-interface Planned {
-  posted: Waiting;
-  /** The one that the event gives. */
-  messageId: string;
-  /** The script's two arguments for this event. */
-  text: string;
-  json: string;
-}
 
 interface Queue {
   partition: number;
@@ -259,59 +219,7 @@ function unavailable({ reason, connection }: Short): Unavailable {
   return { kind: "unavailable", reason, writtenOver: connection };
 }
 
-function durabilityOf({ minReplicas, durability }: IngressOptions): Durability {
-  return minReplicas > 0 ? "replicated" : durability();
-}
-
 function refuse(batch: readonly Waiting[], reason: string): void {
   const full = OUT_OF_MEMORY.test(reason) ? { takesDecisions: true as const } : {};
   for (const { resolve } of batch) resolve({ kind: "unavailable", reason, ...full });
-}
-
-/** Without those that cannot be planned: their posts are rejected. */
-function plannedOf(batch: readonly Waiting[], partition: number, options: IngressOptions): Planned[] {
-  const planned: Planned[] = [];
-  for (const posted of batch) {
-    try {
-      planned.push(plan(posted, partition, options));
-    } catch (error) {
-      posted.reject(error);
-    }
-  }
-  return planned;
-}
-
-function plan(posted: Waiting, partition: number, options: IngressOptions): Planned {
-  const { event, acceptedAt } = posted;
-  const { json, bodyHash, rank, held, delayMs: plannedMs } = planOf(event, options.delayMs);
-  const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, Date.now() - acceptedAt);
-  const delayMs = held ? plannedMs : Math.max(0, plannedMs - elapsedMs);
-  const checkMs = held ? options.firstCheckMs : -1;
-  const messageId = messageIdOf(event.id, partition);
-  const digests = `${bookingDigest(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
-  const planned = `${delayMs} ${checkMs} ${elapsedMs}`;
-  const said = event.notes === undefined ? ["", ""] : [" said", `\n${summaryOf(event.notes)}`];
-  const text = `${messageId}|${digests}\n${planned}${said[0]}\t${rank}${bodyHash}${event.id}${said[1]}`;
-  return { posted, messageId, text, json };
-}
-
-/** An empty line says the same as the one before it. */
-function answersOf(reply: string, batch: readonly Planned[], options: IngressOptions): Posted[] {
-  const durability = durabilityOf(options);
-  const lines = reply.split("\n");
-  let words: string[] = [];
-  return batch.map(({ messageId }, i) => {
-    const line = lines[i] ?? "";
-    if (line !== "") words = line.split(" ");
-    return answerOf(words, messageId, options.maxBacklog, durability);
-  });
-}
-
-function answerOf(words: readonly string[], first: string, limit: number, durability: Durability): Posted {
-  const word = words[0];
-  const messageId = words[3] ?? first;
-  if (word === "full") return { kind: "full", limit };
-  if (word === "conflict") return { kind: "conflict", messageId };
-  const [state, dueAt] = [words[1] as State, Number(words[2])];
-  return { kind: "accepted", messageId, state, dueAt, duplicate: word === "duplicate", durability };
 }

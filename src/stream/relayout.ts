@@ -21,7 +21,7 @@ const fenceScript = script("fence", fenceSource, "allow-oom");
 const FIRST = tagOf(0);
 
 /** Of an earlier life without a layout, or of another program. */
-export class StrangeData extends Error {
+class StrangeData extends Error {
   override name = "StrangeData";
 }
 

@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 import type { Accepted, Ingress, Posted } from "../../src/domain/ingress.ts";
 import { PRIORITIES } from "../../src/domain/lifecycle.ts";
 import { type ConnectionKind, connect } from "../../src/stream/connect.ts";
-import type { IngressOptions } from "../../src/stream/ingress.ts";
+import type { IngressOptions } from "../../src/stream/enqueueCall.ts";
 import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
 import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 import { type Taken, take } from "../../src/stream/take.ts";

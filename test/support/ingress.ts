@@ -2,7 +2,8 @@
 import type { Redis } from "ioredis";
 import { pino } from "pino";
 import type { Ingress } from "../../src/domain/ingress.ts";
-import { createIngress, type IngressOptions } from "../../src/stream/ingress.ts";
+import type { IngressOptions } from "../../src/stream/enqueueCall.ts";
+import { createIngress } from "../../src/stream/ingress.ts";
 
 /** One partition, due at once, no limit to speak of. */
 export function openIngress(redis: Redis, options: Partial<IngressOptions> = {}): Ingress {
