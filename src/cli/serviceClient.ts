@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** It hit a fault: exit status 1. The message is one line for a person. */
-export class Fault extends Error {
+class Fault extends Error {
   override name = "Fault";
 }
 
