@@ -4,7 +4,7 @@
  */
 import { type Problem, problem } from "./problem.ts";
 
-/** Far more than an event may have (see events.ts), so that one that is too deep spoils no batch. */
+/** Far more than an event may have (see domain/door/record.ts), so that one that is too deep spoils no batch. */
 const MAX_NESTING = 512;
 
 const [QUOTE, COMMA, BACKSLASH] = [34, 44, 92];

@@ -4,7 +4,6 @@ import { address } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
 import { answer, PRIVATE } from "./answer.ts";
-import { MAX_ERRORS } from "./events.ts";
 import { cursorParameter, limitParameter, textParameter } from "./input.ts";
 import { idOf, messageId, replyOf } from "./messages.ts";
 import { problem, refuse } from "./problem.ts";
@@ -94,7 +93,7 @@ export function deadRoutes(dead: DeadLetters, messages: Messages): Route[] {
         const id = idOf(c);
         const result = id === undefined ? "not_found" : await dead.replay(id, json);
         if (typeof result === "object") {
-          const errors = result.problems.slice(0, MAX_ERRORS);
+          const errors = result.problems;
           return refuse(problem("invalid-event", "The event as edited is not valid.", errors));
         }
         return result === "replayed" ? answer({ id, result }, 202) : missed(result);

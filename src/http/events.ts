@@ -11,9 +11,6 @@ import { type AcceptedReply, acceptedReply } from "./schemas.ts";
 
 export const MAX_EVENT_BYTES = 65_536;
 
-/** A body of 64 KiB has room for thousands of wrong fields; the answer has not. */
-export const MAX_ERRORS = 50;
-
 export type Acceptance = { ok: true; reply: AcceptedReply } | { ok: false; problem: Problem };
 
 export function eventRoutes(ingress: Ingress): Route[] {
@@ -48,7 +45,7 @@ export async function accept(input: unknown, ingress: Ingress): Promise<Acceptan
   if (!parsed.ok) {
     const count = parsed.problems.length;
     const detail = count === 1 ? "One field is wrong." : `${count} fields are wrong.`;
-    return refused(problem("invalid-event", detail, parsed.problems.slice(0, MAX_ERRORS)));
+    return refused(problem("invalid-event", detail, parsed.problems));
   }
   const { event } = parsed;
   const posted = await ingress.post(event);

@@ -20,7 +20,7 @@ function isRounded(given: unknown): boolean {
   return typeof given === "number" && Math.abs(given) > Number.MAX_SAFE_INTEGER;
 }
 
-const EVENT_ID = `must be printable text of 1 to ${MAX_ID_LENGTH} characters, and not . or ..`;
+const EVENT_ID = `must be printable text of 1 to ${MAX_ID_LENGTH} characters, not . or ..`;
 
 /** What an event is known by, in whichever form it was written; undefined when there is no event with such an id. */
 export function eventIdOf(given: unknown): string | undefined {
@@ -31,7 +31,7 @@ export function eventIdOf(given: unknown): string | undefined {
 }
 
 export const eventId: Field<string> = {
-  schema: z.string().meta({ description: `The idempotency key. It ${EVENT_ID}.` }),
+  schema: z.string().meta({ description: `The idempotency key. It ${EVENT_ID}` }),
   read(given, say: Say) {
     const id = eventIdOf(given);
     if (id === undefined) say.refuse(`is ${show(given)}: ${EVENT_ID}`);
