@@ -93,7 +93,7 @@ export function createMetrics(
     help: "Redis's aof_delayed_fsync: syncs that its disk was too slow for, since Redis started.",
     registers,
   });
-  const ofRedis = [messages, queued, sending, paused, deadLetters, delayedSyncs];
+  const ofRedis = [messages, queued, sending, paused, deadLetters];
 
   const journalEntries = new Gauge({
     name: "postpaid_journal_entries",
@@ -150,7 +150,10 @@ export function createMetrics(
       ]);
       readJournal();
       redisUp.set(answers && fault === undefined ? 1 : 0);
-      if (!answers) for (const stale of ofRedis) stale.reset();
+      if (!answers) {
+        for (const stale of ofRedis) stale.reset();
+        delayedSyncs.remove(); // a reset would leave a 0
+      }
       return registry.metrics();
     },
     refused: (reason) => refusals.inc({ reason }),

@@ -19,13 +19,14 @@ import { countDelayedSyncs, writeFault } from "./stream/durability.ts";
 import { startEmbeddedRedis } from "./stream/embedded.ts";
 import { createFeed } from "./stream/feed.ts";
 import { createIngress } from "./stream/ingress.ts";
+import { tagOf } from "./stream/keys.ts";
 import { homeOf } from "./stream/layout.ts";
 import { messageIdOf } from "./stream/messageId.ts";
 import { createMessages } from "./stream/messages.ts";
 import { createPartitions } from "./stream/partitions.ts";
 import { createQueues } from "./stream/queues.ts";
 import type { RedisAddress } from "./stream/redisUrl.ts";
-import { watchDurability } from "./watchDurability.ts";
+import { watchDurability } from "./stream/watchDurability.ts";
 import { startWorkerChild } from "./worker/child.ts";
 
 /** As long as an orphaned worker may take. */
@@ -49,9 +50,9 @@ export async function startService(config: Config, host: Host): Promise<Running 
   // A wait for replicas holds up what is sent behind it.
   const posting = config.MIN_REPLICAS > 0 ? openRedis(address, "ingress", log) : redis;
 
-  const durability = watchDurability(redis, log);
+  const durability = watchDurability(posting, config.MIN_REPLICAS, log);
   // It goes on trying; with sentinels that are away, without an end.
-  const connecting = [redis.connect().then(durability.refresh), ...(posting === redis ? [] : [posting.connect()])];
+  const connecting = [posting.connect().then(durability.refresh), ...(posting === redis ? [] : [redis.connect()])];
   await Promise.race([Promise.allSettled(connecting), Bun.sleep(CONNECT_WAIT_MS)]);
 
   const layout = await openLayout(redis, config, host);
@@ -59,7 +60,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const dead = createDeadLetters(redis, layout.now, config.RETENTION_MS, log);
   const metrics = createMetrics(queues, dead, () => journal.stats(), {
     countDelayedSyncs: () => countDelayedSyncs(redis),
-    writeFault: () => writeFault(redis),
+    writeFault: () => writeFault(redis, layout.now),
   });
   const stream = createIngress(posting, {
     partitions: layout.now,
@@ -69,7 +70,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     retentionMs: config.RETENTION_MS,
     firstCheckMs: config.CHECK_BACKS[0] ?? 0,
     maxBacklog: config.MAX_BACKLOG,
-    durability: durability.now,
+    durability: durability.of,
     minReplicas: config.MIN_REPLICAS,
     log,
   });
@@ -95,7 +96,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     partitions: createPartitions(redis, layout),
     feed: createFeed(() => openRedis(address, "blocking", log), layout.now),
     async ready() {
-      return journal.hasRoom() ? undefined : writeFault(redis);
+      return journal.hasRoom() ? undefined : writeFault(redis, layout.now);
     },
     ...credentials,
     stripeSecrets: config.STRIPE_WEBHOOK_SECRETS ?? [],
@@ -110,7 +111,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     config.ROLE === "all"
       ? startWorkerChild(host.command, { ...host.env, ...childEnvironment(config, embedded?.address.path) }, log)
       : undefined;
-  const now = redis.status === "ready" ? durability.now() : "journaled";
+  const now = posting.status === "ready" ? await durability.of(tagOf(0)) : "journaled";
   log.info({ url: server.url.href, role: config.ROLE, durability: now }, "service started");
 
   return {

@@ -15,7 +15,7 @@ const JOURNAL = { depth: 3, bytes: 4_000, full: false, rejected: 1, oldestAt: Da
 function metricsOf(redis = on.redis) {
   return createMetrics(createQueues(redis, 1), createDeadLetters(redis, 1, DAY_MS), () => JOURNAL, {
     countDelayedSyncs: () => countDelayedSyncs(redis),
-    writeFault: () => writeFault(redis),
+    writeFault: () => writeFault(redis, 1),
   });
 }
 
@@ -77,7 +77,7 @@ test("are there without Redis, and hold nothing stale", async () => {
   on.wire.cut();
   const samples = samplesOf(await metrics.render());
   expect(samples.get("postpaid_redis_up")).toBe(0);
-  expect([...samples.keys()].filter((name) => /^postpaid_(?:messages|queue)/.test(name))).toEqual([]);
+  expect([...samples.keys()].filter((name) => /^postpaid_(?:messages|queue|redis_delayed)/.test(name))).toEqual([]);
   expect(samples.get("postpaid_journal_bytes")).toBe(4_000);
 });
 

@@ -5,25 +5,20 @@
 import type { Redis } from "ioredis";
 import type { Durability } from "../domain/ingress.ts";
 import { awayReason } from "./fault.ts";
-import { key, tagOf } from "./keys.ts";
-import { nodesOf } from "./nodes.ts";
+import { type Partitions, tagsServedBy } from "./layout.ts";
+import { nodesOf, ownerOf } from "./nodes.ts";
+import probeSource from "./probe.lua" with { type: "text" };
+import { orAway, script } from "./script.ts";
 
+const probe = script("probe", probeSource);
+
+/** Of one server. */
 export interface Reading {
   durability: Durability;
-  /** Why it is less than it could be, and what to change; undefined where nothing is wrong, or Redis is not there yet. */
+  /** It was seen that nothing is evicted. */
+  keepsKeys: boolean;
+  /** Why it is less than it could be, and what to change; undefined where nothing is wrong. */
   weakness?: string;
-}
-
-/** Nothing can be written there, so nothing is promised, and nothing is wrong with its settings. */
-const NOT_THERE: Reading = { durability: "volatile" };
-
-const STRENGTH: readonly Durability[] = ["volatile", "written", "fsynced"];
-
-/** What is promised is what the weakest master of a cluster keeps. Rejects when Redis is away. */
-export async function readDurability(redis: Redis): Promise<Reading> {
-  const each = await Promise.all(mastersOf(redis).map(readingOf));
-  const strength = ({ durability }: Reading) => STRENGTH.indexOf(durability);
-  return each.toSorted((a, b) => strength(a) - strength(b))[0] ?? NOT_THERE;
 }
 
 /**
@@ -36,62 +31,85 @@ export async function countDelayedSyncs(redis: Redis): Promise<number | undefine
   return infos.reduce((sum, info) => sum + Number(/^aof_delayed_fsync:(\d+)/m.exec(info ?? "")?.[1] ?? 0), 0);
 }
 
-function mastersOf(redis: Redis): Redis[] {
+export function mastersOf(redis: Redis): Redis[] {
   return nodesOf(redis, "master") ?? [redis];
 }
 
-async function readingOf(redis: Redis): Promise<Reading> {
-  const [info, memory] = await Promise.all([ifAllowed(redis.info("persistence")), ifAllowed(redis.info("memory"))]);
-  if (info === undefined || memory === undefined) {
-    return weak("volatile", "this redis user may not run INFO, so nobody can see what an event survives: grant +info");
+/** Undefined while it loads its data, when nothing can be written, and nothing is wrong with its settings. Never rejects. */
+export async function readServer(redis: Redis): Promise<Reading | undefined> {
+  try {
+    return await orAway(redis, () => readingOf(redis));
+  } catch (error) {
+    return weak("volatile", false, `what an event survives could not be read (${messageOf(error)})`);
   }
-  if (/^loading:1/m.test(info)) return NOT_THERE;
-  if (!/^aof_enabled:1/m.test(info)) return weak("volatile", "this redis has no AOF: set appendonly yes");
+}
+
+async function readingOf(redis: Redis): Promise<Reading | undefined> {
+  const [info, memory, settings] = await Promise.all([
+    ifAllowed(redis.info("persistence")),
+    ifAllowed(redis.info("memory")),
+    // Managed Redis often blocks it. A sync that cannot be seen is not promised.
+    ifAllowed(redis.config("GET", "*append*") as Promise<string[]>),
+  ]);
+  if (info === undefined || memory === undefined) {
+    const why = "this redis user may not run INFO, so nobody can see what an event survives: grant +info";
+    return weak("volatile", false, why);
+  }
+  if (/^loading:1/m.test(info)) return undefined;
   const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1];
   if (!/^maxmemory:0\b/m.test(memory) && policy !== "noeviction") {
+    const lost = "events, idempotency keys and rollbacks: a second mail, or one after its rollback";
     return weak(
       "volatile",
-      `this redis may evict keys (maxmemory-policy ${policy}), with them events, idempotency keys and rollbacks: set noeviction`,
+      false,
+      `this redis may evict keys (maxmemory-policy ${policy}), with them ${lost}; set noeviction`,
     );
   }
-  return settingsOf(redis);
+  if (!/^aof_enabled:1/m.test(info)) return weak("volatile", true, "this redis has no AOF: set appendonly yes");
+  return syncOf(settings ?? []);
 }
 
-/** Managed Redis often blocks CONFIG. A sync that cannot be seen is not promised. */
-async function settingsOf(redis: Redis): Promise<Reading> {
-  const flat = (await ifAllowed(redis.config("GET", "*append*"))) as string[] | undefined;
-  if (flat === undefined || flat.length === 0) {
-    return weak("written", "this redis user may not run CONFIG GET, so no sync is promised: grant +config|get");
+function syncOf(settings: readonly string[]): Reading {
+  const setting = (name: string) => (settings.includes(name) ? settings[settings.indexOf(name) + 1] : undefined);
+  switch (setting("appendfsync")) {
+    case undefined:
+      return weak("written", true, "this redis user may not run CONFIG GET, so no sync is promised: grant +config|get");
+    case "no":
+      return weak("volatile", true, "this redis leaves the sync of its AOF to the operating system: set appendfsync");
+    case "always":
+      // While a child rewrites the AOF, this one switches the sync off (redis.conf says more).
+      return { durability: setting("no-appendfsync-on-rewrite") === "no" ? "fsynced" : "written", keepsKeys: true };
+    default:
+      return { durability: "written", keepsKeys: true };
   }
-  const setting = (name: string) => flat[flat.indexOf(name) + 1];
-  if (setting("appendfsync") === "no") {
-    return weak("volatile", "this redis leaves the sync of its AOF to the operating system: set appendfsync");
-  }
-  // While a child rewrites the AOF, this one switches the sync off (redis.conf says more).
-  const syncs = setting("appendfsync") === "always" && setting("no-appendfsync-on-rewrite") === "no";
-  return { durability: syncs ? "fsynced" : "written" };
 }
 
-function weak(durability: Durability, weakness: string): Reading {
-  return { durability, weakness };
+function weak(durability: Durability, keepsKeys: boolean, weakness: string): Reading {
+  return { durability, keepsKeys, weakness };
 }
 
-/** Undefined where this user may not, or the server has no such command. Rejects when Redis is away. */
+/** Undefined where this user may not, or this server answers with any other error. Rejects when Redis is away. */
 async function ifAllowed<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (error instanceof Error && /^(?:NOPERM|ERR unknown (?:sub)?command)/.test(error.message)) return undefined;
+    const isAnswer = error instanceof Error && (/^NOPERM/.test(error.message) || awayReason(error) === undefined);
+    if (isAnswer) return undefined;
     throw error;
   }
 }
 
-/** Why Redis cannot take a write now; undefined when it can. Tries one, since much may be in the way. */
-export async function writeFault(redis: Redis): Promise<string | undefined> {
+/** Why Redis, or one server of a cluster, takes no posts now; undefined when it does. */
+export async function writeFault(redis: Redis, partitions: Partitions): Promise<string | undefined> {
   try {
-    await redis.set(key.probe(tagOf(0)), "", "PX", 1_000);
+    const tagByOwner = new Map(tagsServedBy(partitions).map((tag) => [ownerOf(redis, tag), tag]));
+    await Promise.all([...tagByOwner.values()].map((tag) => probe(redis, tag, [])));
     return undefined;
   } catch (error) {
-    return awayReason(error) ?? String(error);
+    return messageOf(error);
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

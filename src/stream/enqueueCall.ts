@@ -21,8 +21,9 @@ export interface IngressOptions {
   firstCheckMs: number;
   /** Messages that may wait in a partition before posts are refused. */
   maxBacklog: number;
-  durability: () => Durability;
-  /** Replicas that must have what is accepted; then it is `replicated`. */
+  /** Of what a partition's server has answered just now. */
+  durability: (tag: string) => Durability | Promise<Durability>;
+  /** Replicas that must have what is accepted. */
   minReplicas: number;
   log: Logger;
 }
@@ -45,10 +46,6 @@ export interface Planned {
   /** The script's two arguments for this event. */
   text: string;
   json: string;
-}
-
-export function durabilityOf({ minReplicas, durability }: IngressOptions): Durability {
-  return minReplicas > 0 ? "replicated" : durability();
 }
 
 /** Without those that cannot be planned: their posts are rejected. */
@@ -79,14 +76,13 @@ function plan(posted: Waiting, partition: number, options: IngressOptions): Plan
 }
 
 /** An empty line says the same as the one before it. */
-export function answersOf(reply: string, batch: readonly Planned[], options: IngressOptions): Posted[] {
-  const durability = durabilityOf(options);
+export function answersOf(reply: string, batch: readonly Planned[], limit: number, durability: Durability): Posted[] {
   const lines = reply.split("\n");
   let words: string[] = [];
   return batch.map(({ messageId }, i) => {
     const line = lines[i] ?? "";
     if (line !== "") words = line.split(" ");
-    return answerOf(words, messageId, options.maxBacklog, durability);
+    return answerOf(words, messageId, limit, durability);
   });
 }
 

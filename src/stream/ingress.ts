@@ -8,7 +8,7 @@ import type { Committed, Ingress, Posted, RolledBack, Unavailable } from "../dom
 import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
-import { answersOf, durabilityOf, type IngressOptions, type Planned, plannedOf, type Waiting } from "./enqueueCall.ts";
+import { answersOf, type IngressOptions, type Planned, plannedOf, type Waiting } from "./enqueueCall.ts";
 import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
 import { key, partitionOf, tagOf } from "./keys.ts";
 import { earlierHomesOf, type Layout, layoutOf } from "./layout.ts";
@@ -116,7 +116,9 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       const tag = tagOf(queue.partition);
       const { answer: reply, short } = await write(tag, (node) => enqueue(node, tag, args) as Promise<string>);
       if (reply === "moved") return void placeAgain(batch.map(({ posted }) => posted));
-      const answers = answersOf(reply, batch, options);
+      const durability = options.durability(tag);
+      const known = typeof durability === "string" ? durability : await durability;
+      const answers = answersOf(reply, batch, options.maxBacklog, known);
       answers.forEach((answer, i) => {
         const { posted, json } = batch[i] as Planned;
         if (answer.kind === "conflict") posted.resolve(secondLook(tag, answer.messageId, json));
@@ -147,7 +149,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     const [kept, state, due, timeline] = found.answer;
     if (!kept || !isSameEvent(kept, json)) return { kind: "conflict", messageId };
     if (found.short) return unavailable(found.short);
-    const durability = durabilityOf(options);
+    const durability = await options.durability(tag);
     const dueAt = dueOf(due, timeline);
     return { kind: "accepted", messageId, state: state as State, dueAt, duplicate: true, durability };
   }

@@ -45,8 +45,6 @@ const NAMES = {
    * last of its messages is gone. (`:copy` behind it: within one script.)
    */
   posted: ":posted",
-  /** STRING, empty, in the first partition: whether Redis takes writes. Lives a second. */
-  probe: ":probe",
   /** STRING: the layout, or in other partitions than the first the fence of its version. For ever. layout.ts */
   layout: ":layout",
   /** STRING, in the first partition: a layout that is being introduced. Until it is. */
@@ -98,7 +96,6 @@ export const key = {
   counts: (tag: string) => `${tag}${NAMES.counts}`,
   paused: (tag: string) => `${tag}${NAMES.paused}`,
   posted: (tag: string) => `${tag}${NAMES.posted}`,
-  probe: (tag: string) => `${tag}${NAMES.probe}`,
   layout: (tag: string) => `${tag}${NAMES.layout}`,
   layoutNext: (tag: string) => `${tag}${NAMES.layoutNext}`,
   postedChunk: (tag: string, number: string) => `${tag}${NAMES.posted}:${number}`,

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import type { Redis } from "ioredis";
 import { type ConnectionKind, connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
-import { readDurability, writeFault } from "../../src/stream/durability.ts";
+import { writeFault } from "../../src/stream/durability.ts";
 import { createFeed } from "../../src/stream/feed.ts";
 import { tagsOf } from "../../src/stream/keys.ts";
 import { reclaim } from "../../src/stream/lease.ts";
@@ -14,10 +14,12 @@ import { bury, sent } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { retire, sweep } from "../../src/stream/tidy.ts";
+import { watchDurability } from "../../src/stream/watchDurability.ts";
 import { eventWith } from "../support/event.ts";
 import { freePort } from "../support/freePort.ts";
 import { openIngress } from "../support/ingress.ts";
 import { failOnLeaks } from "../support/leaks.ts";
+import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { accepted, DAY_MS, takeAll } from "./fixture.ts";
@@ -120,7 +122,10 @@ describe("a cluster", () => {
 
   test("says how durable it is, and whether it can take a write", async () => {
     const redis = await open("ingress");
-    expect(await readDurability(redis)).toEqual({ durability: "fsynced" });
-    expect(await writeFault(redis)).toBeUndefined();
+    const watch = watchDurability(redis, 0, keepLines().log);
+    const promised = await Promise.all(TAGS.map((tag) => watch.of(tag)));
+    expect(promised).toEqual(Array(PARTITIONS).fill("fsynced"));
+    expect(await writeFault(redis, PARTITIONS)).toBeUndefined();
+    watch.stop();
   });
 });

@@ -1,12 +1,12 @@
 /* What an accepted event survives, as the reply says it. How addresses are written: config.test.ts. */
 import { describe, expect, test } from "bun:test";
-import { countDelayedSyncs, readDurability, writeFault } from "../../src/stream/durability.ts";
+import { countDelayedSyncs, readServer, writeFault } from "../../src/stream/durability.ts";
 import { onRedis } from "./fixture.ts";
 
 const on = onRedis();
 
 async function promised(): Promise<string> {
-  return (await readDurability(on.redis)).durability;
+  return (await readServer(on.redis))?.durability ?? "loading";
 }
 
 async function whileSet(name: string, value: string, was: string, look: () => Promise<void>): Promise<void> {
@@ -58,9 +58,9 @@ describe("the durability that is promised", () => {
     async (policy) => {
       await whileSet("maxmemory-policy", policy, "noeviction", async () => {
         await whileSet("maxmemory", "1gb", "0", async () => {
-          const reading = await readDurability(on.redis);
-          expect(reading).toMatchObject({ durability: "volatile" });
-          expect(reading.weakness).toContain(`maxmemory-policy ${policy}`);
+          const reading = await readServer(on.redis);
+          expect(reading).toMatchObject({ durability: "volatile", keepsKeys: false });
+          expect(reading?.weakness).toContain(`maxmemory-policy ${policy}`);
         });
       });
     },
@@ -74,9 +74,9 @@ describe("the durability that is promised", () => {
     async (command, durability, hint) => {
       await on.server.raw.acl("SETUSER", "default", `-${command}`);
       try {
-        expect(await readDurability(on.redis)).toMatchObject({ durability, weakness: expect.stringContaining(hint) });
+        expect(await readServer(on.redis)).toMatchObject({ durability, weakness: expect.stringContaining(hint) });
         expect(await countDelayedSyncs(on.redis)).toBe(command === "info" ? (undefined as never) : 0);
-        expect(await writeFault(on.redis)).toBeUndefined();
+        expect(await writeFault(on.redis, 1)).toBeUndefined();
       } finally {
         await on.server.raw.acl("SETUSER", "default", `+${command}`);
       }
@@ -85,12 +85,12 @@ describe("the durability that is promised", () => {
 
   test("says why it is none, where Redis is there", async () => {
     await whileSet("appendonly", "no", "yes", async () => {
-      expect((await readDurability(on.redis)).weakness).toBe("this redis has no AOF: set appendonly yes");
+      expect((await readServer(on.redis))?.weakness).toBe("this redis has no AOF: set appendonly yes");
     });
     await whileSet("appendfsync", "no", "always", async () => {
-      expect((await readDurability(on.redis)).weakness).toContain("set appendfsync");
+      expect((await readServer(on.redis))?.weakness).toContain("set appendfsync");
     });
-    expect(await readDurability(on.redis)).toEqual({ durability: "fsynced" });
+    expect(await readServer(on.redis)).toEqual({ durability: "fsynced", keepsKeys: true });
   });
 
   test("is no more than can be seen where CONFIG is not allowed", async () => {
@@ -105,8 +105,8 @@ describe("the durability that is promised", () => {
   test("cannot be said while Redis is away", async () => {
     const redis = await on.open("ingress");
     redis.disconnect();
-    expect(await readDurability(redis).then(String, () => "rejected")).toBe("rejected");
-    expect(await writeFault(redis)).toBe("not connected to Redis");
+    expect(await readServer(redis)).toMatchObject({ durability: "volatile", keepsKeys: false });
+    expect(await writeFault(redis, 1)).toBe("not connected to Redis");
   });
 
   test.each([
@@ -114,11 +114,11 @@ describe("the durability that is promised", () => {
     ["has too few replicas", ["min-replicas-to-write", "1", "0"], "NOREPLICAS"],
   ] as const)("is none by a Redis that %s", async (_what, [setting, on_, off], word) => {
     await whileSet(setting, on_, off, async () => {
-      expect(await writeFault(on.redis)).toStartWith(word);
+      expect(await writeFault(on.redis, 1)).toStartWith(word);
     });
   });
 
   test("is not lessened by a Redis that can write", async () => {
-    expect(await writeFault(on.redis)).toBeUndefined();
+    expect(await writeFault(on.redis, 1)).toBeUndefined();
   });
 });

@@ -36,10 +36,13 @@ export async function startCluster(masters: number, options: ClusterOptions = {}
     const share = Math.ceil(SLOTS / masters);
     await node.raw.call("CLUSTER", "ADDSLOTSRANGE", i * share, Math.min(SLOTS, (i + 1) * share) - 1);
   }
-  const knows = async (node: TestNode) =>
-    String(await node.raw.cluster("NODES"))
+  // While they shake hands a node is listed under an id that is not its own.
+  const knows = async (node: TestNode) => {
+    const known = String(await node.raw.cluster("NODES"))
       .trim()
-      .split("\n").length === count;
+      .split("\n");
+    return known.length === count && !known.some((one) => one.includes("handshake"));
+  };
   for (const node of nodes) await until("a node knows the others", () => knows(node));
   for (const [i, node] of nodes.slice(masters).entries()) await node.raw.cluster("REPLICATE", nodes[i]?.id ?? "");
   for (const [i, node] of nodes.entries()) {

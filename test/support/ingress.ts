@@ -14,7 +14,7 @@ export function openIngress(redis: Redis, options: Partial<IngressOptions> = {})
     retentionMs: 7 * 86_400_000,
     firstCheckMs: 10_000,
     maxBacklog: 5_000_000,
-    durability: () => "written",
+    durability: () => (options.minReplicas ? "replicated" : "written"),
     minReplicas: 0,
     log: pino({ level: "silent" }),
     ...options,
