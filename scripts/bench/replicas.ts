@@ -11,7 +11,7 @@ const ROUNDS = quick ? 3 : 7;
 const COUNT = 20_000;
 const LOADS = [1, 64, 500];
 
-const group = await startGroup(1);
+const group = await startGroup(1, "--auto-aof-rewrite-percentage", "0");
 const master = await group.master();
 const redis = connect(master.address, "ingress");
 redis.on("error", (error) => console.error(error.message));
