@@ -12,6 +12,9 @@ const COUNT = 20_000;
 const LOADS = [1, 64, 500];
 
 const group = await startGroup(1, "--auto-aof-rewrite-percentage", "0");
+process.once("exit", () => {
+  for (const node of group.nodes) void node.kill(); // they do not outlive a bench that fails
+});
 const master = await group.master();
 const redis = connect(master.address, "ingress");
 redis.on("error", (error) => console.error(error.message));
