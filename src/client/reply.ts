@@ -25,7 +25,7 @@ export interface Accepted {
    * `replicated`: in Redis, and on so many replicas of it as the service's MIN_REPLICAS says. `fsynced`: on the disk of
    * this one Redis, which a failover may leave behind. `written`: in its append-only file, synced within a second.
    * `journaled`: synced on the service's own disk, not in Redis yet, or on too few replicas. `volatile`: its Redis has no
-   * AOF, leaves its sync to the operating system, or may evict any key.
+   * AOF, leaves its sync to the operating system, may evict keys, or could not be read.
    */
   durability: "replicated" | "fsynced" | "written" | "journaled" | "volatile";
   /**

@@ -4,7 +4,8 @@ import type { State } from "./lifecycle.ts";
 /**
  * What a 2xx stands for. `replicated`: in Redis, and on MIN_REPLICAS replicas of it. `fsynced`: on the disk of this one
  * Redis. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet, or
- * on too few replicas. `volatile`: this Redis has no AOF, leaves its sync to the operating system, or may evict any key.
+ * on too few replicas. `volatile`: this Redis has no AOF, leaves its sync to the operating system, may evict
+ * keys, or could not be read.
  */
 export type Durability = "replicated" | "fsynced" | "written" | "journaled" | "volatile";
 

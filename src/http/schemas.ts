@@ -33,7 +33,7 @@ export const acceptedReply = z
     duplicate: z.boolean().meta({ description: "The same event was accepted before, and has its id still." }),
     durability: z.enum(DURABILITIES).meta({
       description:
-        "`replicated`: in Redis, and on MIN_REPLICAS replicas of it. `fsynced`: on the disk of this one Redis, which a failover may leave behind. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet, or on too few replicas. `volatile`: this Redis has no AOF, leaves its sync to the operating system, or may evict any key.",
+        "`replicated`: in Redis, and on MIN_REPLICAS replicas of it. `fsynced`: on the disk of this one Redis, which a failover may leave behind. `written`: in Redis's AOF, synced within a second. `journaled`: synced on the local disk, not in Redis yet, or on too few replicas. `volatile`: this Redis has no AOF, leaves its sync to the operating system, may evict keys, or could not be read.",
     }),
     notes: notes.optional(),
   })

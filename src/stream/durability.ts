@@ -55,9 +55,13 @@ async function readingOf(redis: Redis): Promise<Reading | undefined> {
     const why = "this redis user may not run INFO, so nobody can see what an event survives: grant +info";
     return weak("volatile", false, why);
   }
-  if (/^loading:1/m.test(info)) return undefined;
-  const policy = /^maxmemory_policy:(\S+)/m.exec(memory)?.[1];
-  if (!/^maxmemory:0\b/m.test(memory) && policy !== "noeviction") {
+  const field = (name: string) => new RegExp(`^${name}:([\\w-]+)`, "m").exec(info + memory)?.[1];
+  if (field("loading") === "1") return undefined;
+  const [aof, limit, policy] = ["aof_enabled", "maxmemory", "maxmemory_policy"].map(field);
+  if (aof === undefined || limit === undefined) {
+    return weak("volatile", false, "this redis says in INFO nothing of an AOF or of a limit of memory");
+  }
+  if (limit !== "0" && policy !== "noeviction") {
     const lost = "events, idempotency keys and rollbacks: a second mail, or one after its rollback";
     return weak(
       "volatile",
@@ -65,7 +69,7 @@ async function readingOf(redis: Redis): Promise<Reading | undefined> {
       `this redis may evict keys (maxmemory-policy ${policy}), with them ${lost}; set noeviction`,
     );
   }
-  if (!/^aof_enabled:1/m.test(info)) return weak("volatile", true, "this redis has no AOF: set appendonly yes");
+  if (aof !== "1") return weak("volatile", true, "this redis has no AOF: set appendonly yes");
   return syncOf(settings ?? []);
 }
 

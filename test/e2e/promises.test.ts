@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
+import { freePort } from "../support/freePort.ts";
 import { startRedis } from "../support/redis.ts";
 import { makeDataDir, startService } from "../support/service.ts";
 import { until } from "../support/until.ts";
@@ -12,8 +13,8 @@ async function serviceOn(...options: string[]) {
   const redis = await startRedis(...options);
   const { path, remove } = makeDataDir();
   cleanups.push(remove, () => redis.stop());
-  const start = async (url = `unix:${redis.address.path}`) => {
-    const service = await startService(path, { ROLE: "api", REDIS_URL: url });
+  const start = async (url = `unix:${redis.address.path}`, env: Record<string, string> = {}) => {
+    const service = await startService(path, { ROLE: "api", REDIS_URL: url, ...env });
     cleanups.push(() => service.stop());
     return service;
   };
@@ -63,4 +64,44 @@ test("a Redis that refuses writes is not up, and the service is ready all the sa
   expect((await service.get("/readyz")).status).toBe(200);
   await redis.raw.config("SET", "min-replicas-to-write", "0");
   expect(await (await service.get("/metrics")).text()).toContain("postpaid_redis_up 1");
+});
+
+test("a user of its own without the dangerous commands, on a Redis without an AOF: nothing is promised, and it is ready", async () => {
+  const port = freePort();
+  const { redis, start } = await serviceOn("--port", String(port), "--appendonly", "no");
+  await redis.raw.acl("SETUSER", "app", "on", ">secret-of-app", "~*", "&*", "+@all", "-@dangerous");
+  const service = await start(`redis://app:secret-of-app@127.0.0.1:${port}`);
+  for (let n = 0; n < 3; n++) expect(await durabilityOf(await service.post(eventWith(`evt_${n}`)))).toBe("volatile");
+  expect((await service.get("/readyz")).status).toBe(200);
+  expect((await service.line(({ msg }) => msg.includes("grant +info")))["durability"]).toBe("volatile");
+  expect(JSON.stringify(service.lines)).not.toContain("secret-of-app");
+});
+
+test.each(["volatile-lru", "volatile-ttl", "allkeys-lfu"])(
+  "a limit of memory with %s: nothing is promised from the start, and the log says what may go",
+  async (policy) => {
+    const { start } = await serviceOn("--maxmemory", "100mb", "--maxmemory-policy", policy);
+    const service = await start();
+    expect(await durabilityOf(await service.post(eventWith("evt_1")))).toBe("volatile");
+    const line = await service.line(({ msg }) => msg.includes(`maxmemory-policy ${policy}`));
+    expect([line["level"], line.msg]).toEqual([
+      50,
+      expect.stringMatching(/idempotency keys and rollbacks.*set noeviction/),
+    ]);
+  },
+);
+
+test("no room in the journal, and a user that may not run INFO: ready for as long as Redis takes posts, else it says why not", async () => {
+  const { redis, start } = await serviceOn();
+  await redis.raw.acl("SETUSER", "default", "+@all", "-info");
+  const service = await start(undefined, { JOURNAL_MAX_BYTES: "0" });
+  const readiness = async () => {
+    const response = await service.get("/readyz");
+    return [response.status, await response.text()];
+  };
+  expect(await readiness()).toEqual([200, '{"status":"ready"}']);
+  expect((await service.post(eventWith("evt_1"))).status).toBe(202);
+  await redis.raw.config("SET", "min-replicas-to-write", "1");
+  expect((await service.post(eventWith("evt_2"))).status).toBe(503);
+  expect(await readiness()).toEqual([503, expect.stringContaining("NOREPLICAS")]);
 });
