@@ -45,18 +45,30 @@ export async function ownDirectory(dataDir: string, role: "service" | "worker", 
   throw new Error(`another ${role} runs on ${resolve(dataDir)}: give each a DATA_DIR of its own`);
 }
 
+const LONG_AWAY_MS = 30_000;
+const STAYS_AWAY =
+  "if its log says that it cannot read its append-only file: keep a copy of appendonlydir, then redis-check-aof --fix appendonly.aof.manifest in it, then start it";
+
 /** A connection that says once when Redis is away, and once when it is back. */
 export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logger) {
   const redis = connect(address, kind);
   let away = false;
+  let timer: Timer | undefined;
   redis.on("error", (error) => {
-    if (!away) log.error({ err: error, connection: kind, ...diagnosisOf(error) }, "redis is away");
+    if (away) return;
+    log.error({ err: error, connection: kind, ...diagnosisOf(error) }, "redis is away");
     away = true;
+    // A Redis that somebody else runs says why in its own log alone.
+    if (kind === "blocking" || address.kind === "unix") return;
+    timer = setTimeout(() => log.error({ connection: kind, hint: STAYS_AWAY }, "redis stays away"), LONG_AWAY_MS);
+    timer.unref();
   });
   redis.on("ready", () => {
     if (away) log.warn({ connection: kind }, "redis is back");
     away = false;
+    clearTimeout(timer);
   });
+  redis.on("end", () => clearTimeout(timer));
   return redis;
 }
 

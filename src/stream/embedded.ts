@@ -5,14 +5,17 @@
  *     also after kill -9 of the service. The pause lets the worker settle what it has in flight.
  *   - If one was left over all the same (the guardian was killed too), the next start shuts it down
  *     cleanly and starts its own on the same data.
+ *   - An append-only file that it refuses to load is repaired, where that drops nothing (aofRepair.ts).
+ *   - It runs with a copy of redis.conf, so that CONFIG REWRITE cannot write to the repository's.
  * The caller holds the lock on DATA_DIR, so that no two services do this at once.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import Redis from "ioredis";
 import type { Logger } from "pino";
+import { repairAof, UNREADABLE } from "./aofRepair.ts";
 import type { RedisAddress } from "./redisUrl.ts";
 import { supervise } from "./supervise.ts";
 
@@ -63,7 +66,12 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
   const directory = join(resolve(dataDir), "redis");
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = socketPathOf(dataDir);
-  const command = [binary, join(import.meta.dir, "../../redis.conf"), "--dir", directory, "--unixsocket", path];
+  const command = [binary, ownConfig(directory), "--dir", directory, "--unixsocket", path];
+  /** `refused`: redis-server would not load its file since the last start. `tried`: it was repaired, or cannot be. */
+  let repair: "none" | "refused" | "tried" = "none";
+  const onWarning = (text: string) => {
+    if (UNREADABLE.test(text) && repair === "none") repair = "refused";
+  };
 
   const start = () => {
     const child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
@@ -72,14 +80,18 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
       stderr: "pipe",
       detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
     });
-    void passOn(child.stdout, log);
-    void passOn(child.stderr, log);
+    void passOn(child.stdout, log, onWarning);
+    void passOn(child.stderr, log, onWarning);
     return child;
   };
   let cleared = Promise.resolve();
   const server = supervise("redis", start, log, (isStopping) => {
     cleared = endLeftover(path, isStopping, log);
-    return cleared;
+    return cleared.then(async () => {
+      if (repair !== "refused") return;
+      repair = "tried";
+      if (await repairAof(directory, log)) repair = "none";
+    });
   });
   const isClear = await Promise.race([cleared.then(() => true), Bun.sleep(START_WAIT_MS).then(() => false)]);
   if (isClear && (await answered(path, server.failures))) log.info({ socket: path }, "redis started");
@@ -88,6 +100,19 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
     address: { kind: "unix", path },
     stop: () => server.stop(STOP_TIMEOUT_MS),
   };
+}
+
+/** The path of a copy of the repository's. On a full disk an older copy, or none, is no reason not to start. */
+function ownConfig(directory: string): string {
+  const original = join(import.meta.dir, "../../redis.conf");
+  const copy = join(directory, "redis.conf");
+  try {
+    writeFileSync(`${copy}.new`, readFileSync(original), { mode: 0o600 });
+    renameSync(`${copy}.new`, copy);
+    return copy;
+  } catch {
+    return original;
+  }
 }
 
 async function answered(path: string, failures: () => number): Promise<boolean> {
@@ -139,7 +164,11 @@ const ROUTINE =
   /^(?:oO0Oo|Redis version|Configuration loaded|Server initialized|User requested shutdown|Received SIGTERM|Redis is now ready to exit)/;
 
 /** Redis marks what somebody should read with '#'. */
-async function passOn(output: ReadableStream<Uint8Array>, log: Logger): Promise<void> {
+async function passOn(
+  output: ReadableStream<Uint8Array>,
+  log: Logger,
+  onWarning: (text: string) => void,
+): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of output) {
@@ -147,6 +176,7 @@ async function passOn(output: ReadableStream<Uint8Array>, log: Logger): Promise<
     rest = lines.pop() ?? "";
     for (const line of lines) {
       const text = /^\d+:\w .*? ([#*.-]) (.+)$/.exec(line);
+      if (text?.[1] === "#") onWarning(text[2] ?? "");
       if (text?.[1] === "#" && !ROUTINE.test(text[2] ?? "")) log.warn({ redis: text[2] }, "redis says");
       else log.debug({ redis: text?.[2] ?? line }, "redis says");
     }
