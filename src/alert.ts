@@ -1,13 +1,14 @@
 /*
- * The alert for the first dead letter of a kind: one POST, signed as Standard Webhooks.
+ * The alert for the first of a kind, of dead letters or of payments without a mail: one POST, signed as Standard Webhooks.
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  * The log line and the metric do not depend on it: what cannot be delivered is said in the log and given up.
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { Webhook } from "standardwebhooks";
+import type { Config } from "./config.ts";
+import { parseSigningKey } from "./domain/signingKey.ts";
 import { maskAddresses } from "./log.ts";
-import type { NewKind } from "./stream/newKinds.ts";
 
 export interface AlertSettings {
   url: string;
@@ -22,6 +23,14 @@ export interface AlertSettings {
 
 const RETRY_DELAYS_MS = [1_000, 10_000, 60_000];
 const TIMEOUT_MS = 10_000;
+
+type AlertType = "dead_letter.new_kind" | "stripe_event.new_kind";
+
+/** Undefined: nobody is to be told. */
+export function openAlert({ ALERT_URL: url, ALERT_KEY: key, LOG_PII }: Config, log: Logger) {
+  if (url === undefined || key === undefined) return undefined;
+  return createAlert({ url, key: parseSigningKey(key), plain: LOG_PII === "plain", log });
+}
 
 /**
  * The returned function neither throws nor waits.
@@ -51,18 +60,17 @@ export function createAlert({ url, key, plain, log, retryDelaysMs = RETRY_DELAYS
     }
   }
 
-  async function deliver(kind: NewKind): Promise<void> {
+  async function deliver(type: AlertType, kind: { reason: string }): Promise<void> {
     const id = `alert_${randomUUID()}`;
     const data = plain ? kind : { ...kind, reason: maskAddresses(kind.reason) };
-    const body = JSON.stringify({ type: "dead_letter.new_kind", timestamp: new Date().toISOString(), data });
+    const body = JSON.stringify({ type, timestamp: new Date().toISOString(), data });
     for (const delayMs of [...retryDelaysMs, undefined]) {
       const fault = await tried(id, body);
       if (fault === undefined) return;
-      const { messageId, fingerprint } = kind;
-      if (delayMs === undefined) log.error({ messageId, fingerprint, reason: fault }, "alert not delivered");
+      if (delayMs === undefined) log.error({ ...kind, reason: fault }, "alert not delivered");
       else await Bun.sleep(delayMs);
     }
   }
 
-  return (kind: NewKind): void => void deliver(kind);
+  return (kind: { reason: string }, type: AlertType = "dead_letter.new_kind"): void => void deliver(type, kind);
 }

@@ -4,6 +4,7 @@ import type { Event } from "./domain/event.ts";
 import type { Ingress, Posted } from "./domain/ingress.ts";
 import { STATES } from "./domain/lifecycle.ts";
 import { REFUSAL_REASONS, type RefusalReason } from "./http/refusals.ts";
+import { STRIPE_OUTCOMES, type StripeOutcome } from "./http/stripeOutcome.ts";
 import type { JournalStats } from "./journal/journal.ts";
 import type { DeadLetters, Queues } from "./stream/store.ts";
 
@@ -20,6 +21,7 @@ export interface Metrics {
   /** The same ingress, counted. */
   counted(ingress: Ingress): Ingress;
   refused(reason: RefusalReason): void;
+  stripeEvent(outcome: StripeOutcome): void;
 }
 
 /** Node's own figures, which Bun leaves at 0 or makes up: a heap of 6 GB in a process of 45 MB. */
@@ -51,6 +53,13 @@ export function createMetrics(
     registers,
   });
   for (const reason of REFUSAL_REASONS) refusals.inc({ reason }, 0);
+  const stripeEvents = new Counter({
+    name: "postpaid_stripe_events_total",
+    help: "Events of Stripe's with a good signature, by what became of them.",
+    labelNames: ["outcome"],
+    registers,
+  });
+  for (const outcome of STRIPE_OUTCOMES) stripeEvents.inc({ outcome }, 0);
   const redisUp = new Gauge({ name: "postpaid_redis_up", help: "1 while Redis answers and takes writes.", registers });
   const messages = new Gauge({
     name: "postpaid_messages",
@@ -157,6 +166,7 @@ export function createMetrics(
       return registry.metrics();
     },
     refused: (reason) => refusals.inc({ reason }),
+    stripeEvent: (outcome) => stripeEvents.inc({ outcome }),
     counted: (ingress) => ({
       ...ingress,
       async post(event: Event, acceptedAt?: number) {

@@ -111,6 +111,10 @@ export const SETTINGS = {
       return secrets.every((one) => /^whsec_[\x21-\x7e]+$/.test(one)) ? secrets : undefined;
     },
   } as Setting<string[]>,
+  STRIPE_TEST_EVENTS: oneOf(
+    ["ignore", "send"],
+    "What becomes of Stripe's events of test mode (livemode: false). Sent, their mails are marked as a test. Where SMTP_URL is unset they are sent: the catcher keeps them. Set both with ROLE=api, too: it cannot know its worker's relay.",
+  ),
   BOOKING_STORE: oneOf(["none", "sql", "http"], "Who is asked before a mail is sent whether the booking stands."),
   BOOKING_SQL_URL: checked(
     "postgres://user:password@host/db, mysql://…, mariadb://… or sqlite:///path",
@@ -152,7 +156,7 @@ export const SETTINGS = {
   ALERT_URL: text(
     undefined,
     "an http or https URL",
-    "Gets a signed POST (Standard Webhooks) for the first dead letter of each kind.",
+    "Gets a signed POST (Standard Webhooks) for the first dead letter of each kind, and for the first payment of each kind that Stripe told of and that has no mail, or a poorer one.",
     (value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ""),
     "always",
   ),

@@ -4,6 +4,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { resolve } from "node:path";
+import { openAlert } from "./alert.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { openCredentials } from "./credentials.ts";
 import { type Host, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
@@ -23,6 +24,7 @@ import { tagOf } from "./stream/keys.ts";
 import { homeOf } from "./stream/layout.ts";
 import { messageIdOf } from "./stream/messageId.ts";
 import { createMessages } from "./stream/messages.ts";
+import { createNews } from "./stream/news.ts";
 import { createPartitions } from "./stream/partitions.ts";
 import { createQueues } from "./stream/queues.ts";
 import type { RedisAddress } from "./stream/redisUrl.ts";
@@ -87,6 +89,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     now: Date.now,
     random: Math.random,
   });
+  const alert = openAlert(config, log);
   const refusals = createRefusals(log, metrics.refused);
   const app = createApp({
     ingress: metrics.counted(ingress),
@@ -100,6 +103,12 @@ export async function startService(config: Config, host: Host): Promise<Running 
     },
     ...credentials,
     stripeSecrets: config.STRIPE_WEBHOOK_SECRETS ?? [],
+    sendsTestEvents: config.STRIPE_TEST_EVENTS === "send" || config.SMTP_URL === undefined,
+    stripe: {
+      count: metrics.stripeEvent,
+      isNews: createNews(redis),
+      alert: (outcome) => alert?.(outcome, "stripe_event.new_kind"),
+    },
     refusals,
     log,
     now: Date.now,

@@ -1,11 +1,10 @@
 /* ROLE=worker, on its own or as the child of ROLE=all. */
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { createAlert } from "./alert.ts";
+import { openAlert } from "./alert.ts";
 import { openBookingStore } from "./booking/open.ts";
 import type { BookingStore } from "./booking/store.ts";
 import type { Config } from "./config.ts";
-import { parseSigningKey } from "./domain/signingKey.ts";
 import { type Host, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
 import { openOutbox } from "./journal/outbox.ts";
 import { openRollbackReader } from "./journal/reader.ts";
@@ -86,11 +85,6 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
       lock.release();
     },
   };
-}
-
-function openAlert({ ALERT_URL: url, ALERT_KEY: key, LOG_PII }: Config, log: Logger) {
-  if (url === undefined || key === undefined) return undefined;
-  return createAlert({ url, key: parseSigningKey(key), plain: LOG_PII === "plain", log });
 }
 
 /** Undefined: nobody is to be asked, the event is trusted. */

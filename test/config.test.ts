@@ -32,6 +32,7 @@ const DEFAULTS: Config = {
   INGEST_KEYS: undefined,
   ADMIN_TOKEN: undefined,
   STRIPE_WEBHOOK_SECRETS: undefined,
+  STRIPE_TEST_EVENTS: "ignore",
   BOOKING_STORE: "none",
   BOOKING_SQL_URL: undefined,
   BOOKING_SQL_QUERY: undefined,
@@ -155,6 +156,7 @@ describe("the settings", () => {
     ["RETRY_DELAYS", " 500ms  1s 2m ", [500, 1_000, 120_000]],
     ["RETRY_DELAYS", "1d", [DAY]],
     ["ON_UNKNOWN", "hold", "hold"],
+    ["STRIPE_TEST_EVENTS", "send", "send"],
     ["LOG_LEVEL", "silent", "silent"],
     ["LOG_PII", "plain", "plain"],
   ];
@@ -242,6 +244,7 @@ describe("a bad setting", () => {
     LEASE_MS: ["0", "99", "30s"],
     SHUTDOWN_MS: ["-1", "x"],
     ON_UNKNOWN: ["drop", "Resend"],
+    STRIPE_TEST_EVENTS: ["mark", "SEND"],
     LOG_LEVEL: ["verbose", "INFO"],
     LOG_PII: ["none", "Plain"],
   };

@@ -54,6 +54,8 @@ const app = createApp({
   ingestKeys: [key],
   adminToken: "bench-admin",
   stripeSecrets: [],
+  sendsTestEvents: false,
+  stripe: { count: metrics.stripeEvent, isNews: async () => false, alert: () => {} },
   refusals: createRefusals(log, metrics.refused),
   log,
   now: Date.now,

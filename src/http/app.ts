@@ -25,6 +25,7 @@ import { queueRoutes } from "./queues.ts";
 import type { Refusals } from "./refusals.ts";
 import { register } from "./route.ts";
 import { stripeRoutes } from "./stripe.ts";
+import type { OutcomeDeps } from "./stripeOutcome.ts";
 
 export interface AppDeps {
   ingress: Ingress;
@@ -40,6 +41,9 @@ export interface AppDeps {
   adminToken: string;
   /** Of Stripe's endpoints, `whsec_…`; none: their route is closed. */
   stripeSecrets: readonly string[];
+  /** Mail for payments in which no money moves. */
+  sendsTestEvents: boolean;
+  stripe: Omit<OutcomeDeps, "log">;
   refusals: Refusals;
   log: Logger;
   /** Epoch ms. */

@@ -2,7 +2,7 @@
  * POST /v1/webhooks/stripe: a payment that Stripe tells of, without a producer of one's own. Whatever Stripe
  * could not make better by sending it again is answered with 200, with `ignored` and why: after any other answer
  * Stripe sends it again, for up to three days, and in the end switches the endpoint off. What could not be stored
- * is a 503, and comes again.
+ * is a 503, and comes again. A payment without its mail is said by us instead: stripeOutcome.ts.
  *
  * An endpoint should listen to one kind of event: checkout.session.completed and
  * checkout.session.async_payment_succeeded where Checkout is used (they have the customer's address, name and
@@ -14,13 +14,14 @@ import type { Logger } from "pino";
 import { z } from "zod";
 import type { Event } from "../domain/event.ts";
 import type { Ingress } from "../domain/ingress.ts";
+import { lossesOf, type Notice, understand } from "../domain/notice.ts";
 import { answer } from "./answer.ts";
 import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
-import { MAX_EVENT_BYTES } from "./events.ts";
 import { problem, refuse } from "./problem.ts";
 import type { Refusals } from "./refusals.ts";
 import { type Route, route } from "./route.ts";
 import { mapStripeEvent, type StripeEnvelope } from "./stripeEvent.ts";
+import { createStripeWatch, type OutcomeDeps, type StripeOutcome } from "./stripeOutcome.ts";
 import { PAYMENT_READERS } from "./stripePayment.ts";
 import { createStripeVerifier } from "./stripeSignature.ts";
 
@@ -28,11 +29,16 @@ export interface StripeDeps {
   ingress: Ingress;
   /** `whsec_…`, of one endpoint or of several; none: there is no such route. */
   stripeSecrets: readonly string[];
+  sendsTestEvents: boolean;
+  stripe: Omit<OutcomeDeps, "log">;
   refusals: Refusals;
   log: Logger;
   /** Epoch ms. */
   now(): number;
 }
+
+/** Stripe's own: 50 keys of metadata with 500 characters each take 75 KB of UTF-8, or 150 KB of escapes. */
+const MAX_STRIPE_BYTES = 1_048_576;
 
 const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; listen to one kind, for the first event of a payment defines its mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601 with an offset) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
 
@@ -55,8 +61,9 @@ export const stripeReply = z
   .meta({ id: "StripeReceived" });
 
 export function stripeRoutes(deps: StripeDeps): Route[] {
-  const { ingress, log, now, refusals, stripeSecrets } = deps;
+  const { ingress, log, now, refusals, stripeSecrets, sendsTestEvents } = deps;
   const faultOf = createStripeVerifier(stripeSecrets);
+  const watch = createStripeWatch({ ...deps.stripe, log });
 
   async function handle(c: Context): Promise<Response> {
     if (stripeSecrets.length === 0) {
@@ -65,10 +72,22 @@ export function stripeRoutes(deps: StripeDeps): Route[] {
     const json = await readSigned(c);
     if (!json.ok) return refuse(json.problem);
     const { mapped, ...envelope } = mapStripeEvent(json.value);
-    if (mapped.kind === "event") return post(mapped.event, mapped.leftOut, envelope);
-    const level = mapped.kind === "ignored" ? "info" : "warn";
-    log[level]({ ...envelope, reason: mapped.reason }, "stripe event ignored");
-    return reply({ received: true, ignored: mapped.reason });
+    if (mapped.kind === "none") return ignored(mapped.why, mapped.reason, envelope);
+    if (mapped.notice.isTest && !sendsTestEvents) return ignored("test_event", TEST_EVENT, envelope);
+    if (mapped.unpaid !== undefined) return ignored("unpaid", mapped.unpaid, envelope);
+    return take(mapped.notice, envelope);
+  }
+
+  function ignored(outcome: StripeOutcome, reason: string, envelope: StripeEnvelope): Response {
+    watch(outcome, { ...envelope, reason });
+    return reply({ received: true, ignored: reason });
+  }
+
+  async function take(notice: Notice, envelope: StripeEnvelope): Promise<Response> {
+    const understood = understand([notice]);
+    if (understood.kind === "unpaid") return ignored("unpaid", "nobody says that it is paid", envelope);
+    if (understood.kind === "unmailable") return ignored(understood.lack, understood.reason, envelope);
+    return post(understood.event, envelope);
   }
 
   /** A wrong signature is a 400, as in Stripe's own examples: it is about the body, and asks for no credentials. */
@@ -79,7 +98,7 @@ export function stripeRoutes(deps: StripeDeps): Route[] {
       await refusals.refused(request, c.env, "missing");
       return unsigned("there is none");
     }
-    const body = await readBytes(request, MAX_EVENT_BYTES);
+    const body = await readBytes(request, MAX_STRIPE_BYTES);
     if (!body.ok) return body;
     const fault = faultOf(header, body.value, now());
     if (fault !== undefined) {
@@ -90,7 +109,7 @@ export function stripeRoutes(deps: StripeDeps): Route[] {
     return text.ok ? decodeJson(text.value) : text;
   }
 
-  async function post(event: Event, leftOut: string[], envelope: StripeEnvelope): Promise<Response> {
+  async function post(event: Event, envelope: StripeEnvelope): Promise<Response> {
     const posted = await ingress.post(event);
     switch (posted.kind) {
       case "accepted":
@@ -98,14 +117,17 @@ export function stripeRoutes(deps: StripeDeps): Route[] {
         // The same payment told in other words, by another type of event, is still the same payment.
         const duplicate = posted.kind === "conflict" || posted.duplicate;
         const { messageId } = posted;
-        log.info({ ...envelope, eventId: event.id, messageId, duplicate, leftOut }, "stripe event accepted");
+        const outcome = duplicate ? "duplicate" : lossesOf(event).length > 0 ? "poorer" : "accepted";
+        watch(outcome, { ...envelope, eventId: event.id, messageId, duplicate, notes: headsOf(event) });
         return reply({ received: true, id: messageId, duplicate });
       }
       case "full":
+        watch("refused", envelope);
         return refuse(
           problem("backlog-full", `${posted.limit} messages wait already. Send the same event again later.`),
         );
       case "unavailable":
+        watch("refused", envelope);
         return refuse(problem("unavailable", `${posted.reason}. Sending the same event again is safe.`));
     }
   }
@@ -125,6 +147,16 @@ export function stripeRoutes(deps: StripeDeps): Route[] {
       handle,
     }),
   ];
+}
+
+const TEST_EVENT = "it is of test mode, and STRIPE_TEST_EVENTS is ignore";
+
+/** What was changed or left out, without what it was: the log names nobody. */
+function headsOf({ notes = [] }: Event): string[] {
+  return notes.map(
+    ({ pointer, detail }) =>
+      `${pointer} ${detail.startsWith("read as") ? "read in another form" : detail.split(":", 1)[0]}`,
+  );
 }
 
 function unsigned(fault: string): Read<never> {

@@ -1,38 +1,41 @@
 /*
- * What a Stripe event says, as a payment.completed of ours. Pure. All events of one payment (its session, its
- * payment intent, its charge) give the same event id, so that they make one mail: the first to come defines it.
- * What a mail can do without (a date, a language) is left out when it is not valid; what it cannot do without
- * makes the event one to ignore, for sending it again would not change it.
+ * What a Stripe event says, as a notice of a payment (domain/notice.ts). Pure. All events of one payment (its session,
+ * its payment intent, its charge) give the same event id, so that they make one mail.
  */
 import { z } from "zod";
-import { readAddress } from "../domain/door/address.ts";
-import { type Event, parseEvent } from "../domain/event.ts";
+import { isObject } from "../domain/door/field.ts";
+import type { Notice } from "../domain/notice.ts";
 import { PAYMENT_READERS, type Payment } from "./stripePayment.ts";
 
 export type StripeMapped =
-  /** `leftOut`: pointers to what was there and not valid. */
-  | { kind: "event"; event: Event; leftOut: string[] }
-  /** Not a completed payment, or one that has nobody to write to. */
-  | { kind: "ignored"; reason: string }
-  /** A completed payment that cannot become a mail: somebody should know. */
-  | { kind: "unmailable"; reason: string };
+  /** `unpaid`: why no mail is owed so far. */
+  | { kind: "notice"; notice: Notice; unpaid: string | undefined }
+  | { kind: "none"; why: "trial" | "unreadable" | "other_type" | "no_event"; reason: string };
 
 /** The envelope, for the log. */
 export interface StripeEnvelope {
   stripeEventId?: string | undefined;
   stripeType?: string | undefined;
   livemode?: boolean | undefined;
+  /** Of a connected account, whose payment it is. */
+  account?: string | undefined;
 }
 
 const LAST_SECOND_OF_9999 = 253_402_300_799;
 
+const shortText = z.string().max(255).optional().catch(undefined);
+
 const envelopeSchema = z.object({
-  id: z.string().optional().catch(undefined),
+  id: shortText,
   type: z.string(),
   created: z.int().min(0).max(LAST_SECOND_OF_9999).optional().catch(undefined),
   livemode: z.boolean().optional().catch(undefined),
+  account: shortText,
   data: z.object({ object: z.unknown() }),
 });
+
+/** The object stays at Stripe, to be fetched: https://docs.stripe.com/event-destinations#thin-events */
+const thinSchema = z.object({ id: shortText, type: z.string(), object: z.literal("v2.core.event") });
 
 /**
  * Decimals of Stripe's amounts beyond those of ISO 4217 (docs.stripe.com/currencies, "Special cases"): 500 is
@@ -44,67 +47,70 @@ const EXTRA_DECIMALS: ReadonlyMap<string, number> = new Map([
   ["MGA", -2],
 ]);
 
-const MAX_TEXT = 200;
-const MAX_METHOD = 64;
+/** Far beyond what any field may have: what is longer is too long all the same. */
+const MAX_TEXT = 2_000;
+const MAX_CANDIDATES = 10;
 
 export function mapStripeEvent(input: unknown): StripeEnvelope & { mapped: StripeMapped } {
+  const thin = thinSchema.safeParse(input);
+  if (thin.success)
+    return { stripeEventId: thin.data.id, stripeType: shown(thin.data.type), mapped: ofThin(thin.data) };
   const parsed = envelopeSchema.safeParse(input);
-  if (!parsed.success) return { mapped: { kind: "ignored", reason: "it is not a Stripe event" } };
-  const { id, type, created, livemode, data } = parsed.data;
-  return { stripeEventId: id, stripeType: type, livemode, mapped: mapObject(type, data.object, created) };
+  if (!parsed.success) return { mapped: noEvent(input) };
+  const { id, type, created, livemode, account, data } = parsed.data;
+  const envelope = { stripeEventId: id, stripeType: shown(type), livemode, ...(account && { account }) };
+  return { ...envelope, mapped: mapObject(type, data.object, created, livemode === false) };
 }
 
-function mapObject(type: string, object: unknown, created: number | undefined): StripeMapped {
+function noEvent(input: unknown): StripeMapped {
+  const isOfPayment = isObject(input) && PAYMENT_READERS.has(String(input["type"]));
+  return { kind: "none", why: isOfPayment ? "unreadable" : "no_event", reason: "it is not a Stripe event" };
+}
+
+function ofThin({ type }: { type: string }): StripeMapped {
+  if (!PAYMENT_READERS.has(type.replace(/^v1\./, ""))) return otherType(type);
+  const reason = "it is a thin event, without its object: choose the payload style snapshot for this destination";
+  return { kind: "none", why: "unreadable", reason };
+}
+
+function mapObject(type: string, object: unknown, created: number | undefined, isTest: boolean): StripeMapped {
   const read = PAYMENT_READERS.get(type);
-  if (read === undefined) return { kind: "ignored", reason: `${type.slice(0, 80)} is not a type that makes a mail` };
+  if (read === undefined) return otherType(type);
   const payment = read(object);
-  return typeof payment === "string" ? { kind: "ignored", reason: payment } : mapPayment(payment, created);
+  if ("none" in payment) return { kind: "none", why: payment.none, reason: payment.reason };
+  return { kind: "notice", notice: noticeOf(payment, created, isTest), unpaid: payment.unpaid };
 }
 
-function mapPayment(payment: Payment, created: number | undefined): StripeMapped {
-  const { amount, currency } = payment;
-  if (amount === undefined || currency === undefined) return { kind: "ignored", reason: "it has no amount" };
-  const addresses = payment.addresses.flatMap((one) => one?.trim() || []);
-  if (addresses.length === 0) return { kind: "ignored", reason: "it has no e-mail address" };
-  const email = addresses.find((one) => readAddress(one).ok);
-  if (email === undefined) return { kind: "unmailable", reason: "its e-mail address is not one to send mail to" };
+function otherType(type: string): StripeMapped {
+  return { kind: "none", why: "other_type", reason: `${shown(type)} is not a type that makes a mail` };
+}
 
-  const bookingId = payment.bookingIds.map((one) => one?.trim()).find(isIdentifier) ?? payment.id;
-  const title = firstOf(payment.titles.map((one) => line(one, MAX_TEXT))) ?? `Booking ${bookingId}`.slice(0, MAX_TEXT);
-  const code = currency.toUpperCase();
-  const draft = {
-    id: `stripe_${payment.id}`,
-    type: "payment.completed",
-    ...given("occurredAt", created === undefined ? undefined : new Date(created * 1000).toISOString()),
-    data: {
-      booking: { id: bookingId, title, ...given("startsAt", payment.startsAt?.trim()) },
-      payment: {
-        id: payment.id,
-        amount: isoMinorUnits(amount, code),
-        currency: code,
-        ...given("method", line(payment.method, MAX_METHOD)),
-      },
-      customer: {
-        email,
-        ...given("name", firstOf(payment.names.map((one) => line(one, MAX_TEXT)))),
-        ...given(
-          "locale",
-          payment.locales.map((one) => one?.trim()).find((one) => one && one !== "auto"),
-        ),
-      },
-    },
+function shown(type: string): string {
+  return type.slice(0, 80);
+}
+
+function noticeOf(payment: Payment, created: number | undefined, isTest: boolean): Notice {
+  const currency = payment.currency?.toUpperCase().slice(0, MAX_TEXT);
+  const paid = {
+    amount: payment.amount === undefined ? undefined : isoMinorUnits(payment.amount, currency ?? ""),
+    currency,
+    method: textsOf([payment.method])[0],
+    at: created === undefined ? undefined : new Date(created * 1000).toISOString(),
   };
-  return checked(draft);
-}
-
-/** The event's own schema is the only judge of what is valid. */
-function checked(draft: unknown): StripeMapped {
-  const parsed = parseEvent(draft);
-  if (!parsed.ok) {
-    return { kind: "unmailable", reason: `not valid: ${parsed.problems.map(({ pointer }) => pointer).join(", ")}` };
-  }
-  const notes = parsed.event.notes ?? [];
-  return { kind: "event", event: parsed.event, leftOut: notes.map(({ pointer }) => pointer) };
+  return {
+    eventId: `stripe_${payment.id}`,
+    paymentId: payment.id,
+    isFirstHand: payment.isFirstHand,
+    ...(payment.unpaid === undefined ? { paid } : {}),
+    isTest,
+    addresses: textsOf(payment.addresses),
+    names: textsOf(payment.names),
+    locales: textsOf(payment.locales),
+    bookingIds: textsOf(payment.bookingIds),
+    titles: textsOf(payment.titles),
+    descriptions: textsOf(payment.descriptions),
+    startsAt: textsOf([payment.startsAt]),
+  };
 }
 
 /** Stripe takes no fractions where it has the extra decimals, so nothing is rounded away. */
@@ -112,26 +118,6 @@ function isoMinorUnits(amount: number, currency: string): number {
   return Math.round(amount / 10 ** (EXTRA_DECIMALS.get(currency) ?? 0));
 }
 
-function isIdentifier(text: string | undefined): text is string {
-  return text !== undefined && text !== "" && text.length <= MAX_TEXT;
-}
-
-/** One line of well-formed text, cut to `maxLength` UTF-16 units; undefined when nothing is left of it. */
-function line(text: string | undefined, maxLength: number): string | undefined {
-  const clean = text
-    ?.toWellFormed()
-    .replace(/[\s\p{Cc}]+/gu, " ")
-    .trim();
-  if (!clean) return undefined;
-  if (clean.length <= maxLength) return clean;
-  return `${clean.slice(0, maxLength - 1).replace(/[\ud800-\udbff]$/, "")}…`;
-}
-
-function firstOf(values: (string | undefined)[]): string | undefined {
-  return values.find((value) => value !== undefined);
-}
-
-/** A field of its own, or none at all: the event's schema tells a missing field from an undefined one. */
-function given<K extends string>(key: K, value: string | undefined): { [N in K]?: string } {
-  return value ? ({ [key]: value } as { [N in K]?: string }) : {};
+function textsOf(texts: readonly (string | undefined)[]): string[] {
+  return texts.flatMap((text) => text?.slice(0, MAX_TEXT).trim() || []).slice(0, MAX_CANDIDATES);
 }

@@ -63,11 +63,14 @@ function viewOf(event: Event, sender: Sender, templates: Templates) {
     return fillIn(found, values);
   };
 
+  const subject = phrase("subject", { title: booking.title ?? "", bookingId: booking.id ?? "" });
+  const isTest = payment["livemode"] === false;
+
   return {
     phrase,
     language,
     sender: sender.name ?? sender.domain,
-    subject: phrase("subject", { title: booking.title ?? "", bookingId: booking.id ?? "" }).replace(/[\r\n]+/g, " "),
+    subject: (isTest ? phrase("test", { subject }) : subject).replace(/[\r\n]+/g, " "),
     greeting:
       customer.name === undefined ? phrase("greetingWithoutName", {}) : phrase("greeting", { name: customer.name }),
     /** What this mail is about: the sum that was paid, or given back. */

@@ -33,6 +33,8 @@ const NAMES = {
   deadGroups: ":dead:groups",
   /** HASH fingerprint -> when people were told of it, epoch ms; in the first partition, for all of them. */
   deadTold: ":dead:told",
+  /** STRING for what people were told of once: when it happened last, epoch ms. Lives a week; in the first partition. */
+  news: ":news:",
   /** STREAM of transitions, the latest FEED_LENGTH entries: field t, a line each: message id|state|attempt|reason. */
   feed: ":feed",
   /** HASH of counters that only grow: `in:<state>`, `out:<state>`. */
@@ -92,6 +94,7 @@ export const key = {
   dead: (tag: string) => `${tag}${NAMES.dead}`,
   deadGroups: (tag: string) => `${tag}${NAMES.deadGroups}`,
   deadTold: (tag: string) => `${tag}${NAMES.deadTold}`,
+  news: (tag: string, name: string) => `${tag}${NAMES.news}${name}`,
   feed: (tag: string) => `${tag}${NAMES.feed}`,
   counts: (tag: string) => `${tag}${NAMES.counts}`,
   paused: (tag: string) => `${tag}${NAMES.paused}`,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import type { Event } from "../../src/domain/event.ts";
 import type { Posted } from "../../src/domain/ingress.ts";
+import type { AppDeps } from "../../src/http/app.ts";
 import { stripeReply } from "../../src/http/stripe.ts";
 import { accepted, harness, NOW, post, problemOf, redisAway } from "./support.ts";
 
@@ -20,8 +21,8 @@ interface Line {
   reason?: string;
 }
 
-function service() {
-  const h = harness({ stripeSecrets: [SECRET] });
+function service(more: Partial<AppDeps> = {}) {
+  const h = harness({ stripeSecrets: [SECRET], ...more });
   const send = (body: unknown) => {
     const raw = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
     return post(h.app, PATH, raw, signed(raw));
@@ -84,16 +85,51 @@ describe("an event of Stripe's", () => {
         eventId: "stripe_pi_1",
         messageId: "msg_stripe_pi_1",
         duplicate: false,
-        leftOut: [],
+        notes: [],
+        outcome: "accepted",
       }),
     ]);
   });
 
-  test("is taken in test mode as well, and the log says so", async () => {
+  test("makes no mail in test mode, unless such events are to be sent, and then it says that it is one", async () => {
     const h = service();
-    expect((await h.send(stripeEvent("checkout.session.completed", session, false))).status).toBe(200);
-    expect(h.posted).toHaveLength(1);
-    expect(h.logged).toEqual([expect.objectContaining({ livemode: false })]);
+    const response = await h.send(stripeEvent("checkout.session.completed", session, false));
+    expect(await response.json()).toEqual({ received: true, ignored: expect.stringContaining("test mode") as never });
+    expect(h.posted).toEqual([]);
+    expect(h.lines).toMatchObject([{ level: 30, livemode: false, outcome: "test_event" }]);
+    const sending = service({ sendsTestEvents: true });
+    await sending.send(stripeEvent("checkout.session.completed", session, false));
+    await sending.send(stripeEvent("checkout.session.completed", { ...session, payment_intent: "pi_2" }));
+    expect(sending.posted.map(({ data }) => data.payment["livemode"])).toEqual([false, undefined]);
+    expect(sending.stripeOutcomes).toEqual(["accepted", "accepted"]);
+  });
+
+  test("of 75 KB, as its metadata allow, is taken, as UTF-8 and in escapes", async () => {
+    const h = service();
+    const metadata: Record<string, string> = { booking_id: "ĐH-1042" };
+    for (let i = 1; i < 50; i++) metadata[`key_${i}`] = "ệ".repeat(500);
+    const body = JSON.stringify(stripeEvent("checkout.session.completed", { ...session, metadata }));
+    const escaped = body.replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    expect([Buffer.byteLength(body) > 70_000, escaped.length > 140_000]).toEqual([true, true]);
+    for (const one of [body, escaped]) expect((await h.send(one)).status).toBe(200);
+    expect(h.posted.map(({ data }) => data.booking)).toEqual([{ id: "ĐH-1042" }, { id: "ĐH-1042" }]);
+  });
+
+  test("whose mail lacks something is a warning, and told of once", async () => {
+    const h = service();
+    for (const id of ["pi_1", "pi_2"]) {
+      const metadata = { booking_id: "x".repeat(201), starts_at: "tomorrow", booking_title: "Sleeper\nbus" };
+      await h.send(stripeEvent("checkout.session.completed", { ...session, payment_intent: id, metadata }));
+    }
+    expect(h.stripeOutcomes).toEqual(["poorer", "poorer"]);
+    const notes = ["/data/booking/id left out", "/data/booking/title cleaned", "/data/booking/startsAt left out"];
+    expect(h.lines).toMatchObject([
+      { level: 40, msg: "stripe event accepted", notes },
+      { level: 40, msg: "stripe event accepted", notes },
+    ]);
+    expect(h.told).toMatchObject([
+      { outcome: "poorer", reason: notes.join(", "), eventId: "stripe_pi_1", stripeType: "checkout.session.completed" },
+    ]);
   });
 
   test("names nobody in the log", async () => {
@@ -131,7 +167,7 @@ describe("an event of Stripe's", () => {
       [false, true, true].map((duplicate) => ({ received: true, id: "msg_stripe_pi_1", duplicate })),
     );
     expect(kept).toHaveLength(1);
-    expect(kept[0]?.data.booking.id).toBe(order[0] === 0 ? "BK-1042" : "pi_1");
+    expect(kept[0]?.data.booking.id).toBe(order[0] === 0 ? "BK-1042" : undefined);
   });
 
   test("of another payment is another mail", async () => {
@@ -154,19 +190,26 @@ describe("an event of Stripe's", () => {
 
 describe("what makes no mail", () => {
   test.each([
-    ["another type", stripeEvent("invoice.paid", session), 30],
-    ["a payment without an address", stripeEvent("payment_intent.succeeded", { ...intent, receipt_email: null }), 30],
-    ["a payment to no address", stripeEvent("payment_intent.succeeded", { ...intent, receipt_email: "an" }), 40],
-    ["no event", [], 30],
-    ["nothing", "null", 30],
-  ] as [string, unknown, number][])("is answered with 200 and a line in the log: %s", async (_, body, level) => {
+    ["other_type", stripeEvent("invoice.paid", session), 30],
+    ["no_address", stripeEvent("payment_intent.succeeded", { ...intent, receipt_email: null }), 40],
+    ["bad_address", stripeEvent("payment_intent.succeeded", { ...intent, receipt_email: "an" }), 40],
+    ["no_amount", stripeEvent("payment_intent.succeeded", { ...intent, amount_received: null }), 40],
+    ["unreadable", stripeEvent("payment_intent.succeeded", []), 40],
+    ["trial", stripeEvent("checkout.session.completed", { ...session, mode: "setup" }), 30],
+    ["unpaid", stripeEvent("charge.succeeded", { ...charge, captured: false }), 30],
+    ["no_event", [], 30],
+    ["no_event", "null", 30],
+  ] as const)("is answered with 200, counted, and a line in the log: %s %#", async (outcome, body, level) => {
     const h = service();
     const response = await h.send(body);
     expect(response.status).toBe(200);
     const reply = (await response.json()) as { received: boolean; ignored: string };
     expect(reply).toEqual({ received: true, ignored: expect.any(String) as never });
     expect(h.posted).toEqual([]);
-    expect(h.lines).toEqual([expect.objectContaining({ level, msg: "stripe event ignored", reason: reply.ignored })]);
+    const line = { level, msg: "stripe event ignored", reason: reply.ignored, outcome };
+    expect(h.lines).toEqual([expect.objectContaining(line)]);
+    expect(h.stripeOutcomes).toEqual([outcome]);
+    expect(h.told.map((one) => [one.outcome, one.reason])).toEqual(level === 40 ? [[outcome, reply.ignored]] : []);
   });
 
   test("is described by the reply's schema, as what makes one is", async () => {
@@ -191,11 +234,11 @@ describe("a body", () => {
     expect([h.posted, h.logged]).toEqual([[], []]);
   });
 
-  test("of 65,536 bytes is taken, one more is 413", async () => {
+  test("of 1 MiB is taken, one byte more is 413", async () => {
     const h = service();
     const body = JSON.stringify(completed());
-    expect((await h.send(body.padEnd(65_536))).status).toBe(200);
-    const response = await h.send(body.padEnd(65_537));
+    expect((await h.send(body.padEnd(1_048_576))).status).toBe(200);
+    const response = await h.send(body.padEnd(1_048_577));
     expect(response.status).toBe(413);
     expect(await problemOf(response)).toMatchObject({ type: "urn:postpaid:problem:too-large" });
     expect(h.posted).toHaveLength(1);

@@ -1,12 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { mapStripeEvent } from "../../src/http/stripeEvent.ts";
+import { eventIn } from "./stripeEvents.ts";
 
 /** Of a charge of `amount` of Stripe's units. */
 function paymentOf(amount: number, currency: string) {
   const object = { id: "ch_1", amount, currency, receipt_email: "an@example.com" };
-  const { mapped } = mapStripeEvent({ id: "evt_1", type: "charge.succeeded", data: { object } });
-  if (mapped.kind !== "event") throw new Error(mapped.reason);
-  return mapped.event.data.payment;
+  return eventIn({ id: "evt_1", type: "charge.succeeded", data: { object } }).data.payment;
 }
 
 describe("an amount", () => {

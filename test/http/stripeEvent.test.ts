@@ -1,91 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { parseEvent } from "../../src/domain/event.ts";
 import { mapStripeEvent } from "../../src/http/stripeEvent.ts";
-
-const METADATA = {
-  booking_id: "BK-1042",
-  booking_title: "Hà Nội → Sa Pa, sleeper bus",
-  starts_at: "2026-12-01T21:30:00+07:00",
-};
-
-/** The shapes that Stripe documents, shortened to the fields around those that are read. */
-const SESSION = {
-  id: "cs_test_a1B2",
-  object: "checkout.session",
-  amount_subtotal: 450000,
-  amount_total: 450000,
-  client_reference_id: "ref_1",
-  currency: "vnd",
-  customer: "cus_1",
-  customer_details: {
-    address: { country: "VN" },
-    email: "an@example.com",
-    name: "Nguyễn Văn An",
-    phone: null,
-    tax_exempt: "none",
-  },
-  customer_email: null,
-  livemode: false,
-  locale: "vi",
-  metadata: METADATA,
-  mode: "payment",
-  payment_intent: "pi_3Q",
-  payment_method_types: ["card"],
-  payment_status: "paid",
-  status: "complete",
-};
-
-const CHARGE = {
-  id: "ch_3Q",
-  object: "charge",
-  amount: 450000,
-  amount_captured: 450000,
-  amount_refunded: 0,
-  billing_details: { address: null, email: "billing@example.com", name: "Nguyễn Văn An", phone: null },
-  captured: true,
-  currency: "vnd",
-  description: "Sleeper bus",
-  metadata: METADATA,
-  paid: true,
-  payment_intent: "pi_3Q",
-  payment_method_details: { card: { brand: "visa", last4: "4242" }, type: "card" },
-  receipt_email: "an@example.com",
-  status: "succeeded",
-};
-
-const INTENT = {
-  id: "pi_3Q",
-  object: "payment_intent",
-  amount: 500000,
-  amount_received: 450000,
-  currency: "vnd",
-  description: "Sleeper bus",
-  latest_charge: "ch_3Q",
-  metadata: METADATA,
-  payment_method_types: ["card"],
-  receipt_email: "an@example.com",
-  status: "succeeded",
-};
-
-// biome-ignore lint/suspicious/noExplicitAny: tests break it in every way
-type Any = any;
-
-/** A copy of `object` with the changes of `change`, in an event of `type`. */
-function stripeEvent(type: string, object: object, change: (object: Any) => void = () => {}) {
-  const changed = structuredClone(object);
-  change(changed);
-  return { id: "evt_1", object: "event", type, created: 1_795_512_600, livemode: false, data: { object: changed } };
-}
+import { type Any, CHARGE, eventIn, INTENT, METADATA, SESSION, stripeEvent, understandingOf } from "./stripeEvents.ts";
 
 function eventOf(type: string, object: object, change?: (object: Any) => void) {
-  const { mapped } = mapStripeEvent(stripeEvent(type, object, change));
-  if (mapped.kind !== "event") throw new Error(mapped.reason);
-  expect(parseEvent(structuredClone(mapped.event)).ok).toBe(true);
-  return mapped.event.data;
-}
-
-function mappedOf(type: string, object: object, change?: (object: Any) => void) {
-  return mapStripeEvent(stripeEvent(type, object, change)).mapped;
+  const event = eventIn(stripeEvent(type, object, change));
+  expect(parseEvent(structuredClone(event)).ok).toBe(true);
+  return event.data;
 }
 
 const session = (change?: (object: Any) => void) => eventOf("checkout.session.completed", SESSION, change);
@@ -104,11 +25,11 @@ describe("a Stripe event becomes ours", () => {
     ["charge.succeeded", CHARGE, { email, name }],
     ["charge.captured", CHARGE, { email, name }],
   ])("from %s", (type, object, customer) => {
-    const { mapped, ...envelope } = mapStripeEvent(stripeEvent(type, object));
-    expect(envelope).toEqual({ stripeEventId: "evt_1", stripeType: type, livemode: false });
-    expect(mapped).toEqual({
-      kind: "event",
-      leftOut: [],
+    const input = stripeEvent(type, object);
+    const { mapped, ...envelope } = mapStripeEvent(input);
+    expect(mapped.kind).toBe("notice");
+    expect(envelope).toEqual({ stripeEventId: input.id, stripeType: type, livemode: true });
+    expect(understandingOf(input)).toEqual({
       event: {
         id: "stripe_pi_3Q",
         type: "payment.completed",
@@ -120,8 +41,8 @@ describe("a Stripe event becomes ours", () => {
 
   test("with the payment intent's id where there is one, expanded or not, else with its own", () => {
     const id = (type: string, object: object, change: (object: Any) => void) => {
-      const mapped = mappedOf(type, object, change);
-      return mapped.kind === "event" && [mapped.event.id, mapped.event.data.payment.id];
+      const { id, data } = eventIn(stripeEvent(type, object, change));
+      return [id, data.payment.id];
     };
     for (const none of [null, undefined, 7]) {
       expect(id("charge.succeeded", CHARGE, (o) => (o.payment_intent = none))).toEqual(["stripe_ch_3Q", "ch_3Q"]);
@@ -135,8 +56,7 @@ describe("a Stripe event becomes ours", () => {
 
   test("without an instant when it has none", () => {
     for (const created of [undefined, null, "now", -1, 1.5, 1e15]) {
-      const { mapped } = mapStripeEvent({ ...stripeEvent("charge.succeeded", CHARGE), created });
-      expect(mapped.kind === "event" && "occurredAt" in mapped.event).toBe(false);
+      expect(eventIn({ ...stripeEvent("charge.succeeded", CHARGE), created })).not.toHaveProperty("occurredAt");
     }
   });
 
@@ -178,10 +98,22 @@ describe("the customer", () => {
   });
 
   test.each(["auto", null, "", "  ", undefined])("has no language when the session's is %p", (locale) => {
-    const mapped = mappedOf("checkout.session.completed", SESSION, (o) => (o.locale = locale));
-    if (mapped.kind !== "event") throw new Error(mapped.reason);
-    expect(mapped.event.data.customer).not.toHaveProperty("locale");
-    expect(mapped.leftOut).toEqual([]);
+    const event = eventIn(stripeEvent("checkout.session.completed", SESSION, (o) => (o.locale = locale)));
+    expect(event.data.customer).not.toHaveProperty("locale");
+    expect(event).not.toHaveProperty("notes");
+  });
+
+  test("has the first language that is one, of the metadata, the page and the customer", () => {
+    const language = (metadata: unknown, page: unknown, customer: unknown = "cus_1") =>
+      session((o) => {
+        o.metadata.locale = metadata;
+        Object.assign(o, { locale: page, customer });
+      }).customer.locale;
+    expect(language("vi_VN.UTF-8", "en")).toBe("vi-VN");
+    expect(language("Vietnamese", "vi")).toBe("vi");
+    expect(language("auto", "auto", { id: "cus_1", preferred_locales: ["nobody", "vi-VN"] })).toBe("vi-VN");
+    expect(language("", null, { id: "cus_1", preferred_locales: ["C", "vi-VN", "en"] })).toBe("vi-VN");
+    expect(language(undefined, "auto", { id: "cus_1", preferred_locales: null })).toBeUndefined();
   });
 
   test("has the language of the metadata before that of the page", () => {
@@ -201,45 +133,48 @@ describe("the customer", () => {
 });
 
 describe("the booking", () => {
-  test("has the id of the metadata, else the reference, else the payment's", () => {
+  test("has the id of the metadata as it was given, else the reference, and never the payment's", () => {
     const id = (bookingId: unknown, reference: unknown) =>
       session((o) => Object.assign(o, { metadata: { booking_id: bookingId }, client_reference_id: reference })).booking
         .id;
     expect(id(" BK-1 ", "ref_1")).toBe("BK-1");
+    for (const given of ["ĐH-1042", "n°110", "BK 1042", "予約 7", "x".repeat(200)])
+      expect(id(given, "ref_1")).toBe(given);
     for (const unfit of [undefined, null, "", "x".repeat(201), 1042]) {
       expect(id(unfit, "ref_1")).toBe("ref_1");
-      expect(id(unfit, unfit)).toBe("pi_3Q");
+      expect(id(unfit, unfit)).toBeUndefined();
     }
   });
 
-  test("has the title of the metadata, else the description, else its id", () => {
+  test("has the title of the metadata, else the description, else none", () => {
     const untitled = (o: Any) => delete o.metadata.booking_title;
     expect(intent(untitled).booking.title).toBe("Sleeper bus");
     expect(charge(untitled).booking.title).toBe("Sleeper bus");
-    expect(session(untitled).booking.title).toBe("Booking BK-1042");
+    expect(session(untitled).booking).not.toHaveProperty("title");
     const bare = charge((o) => Object.assign(o, { metadata: {}, description: "\n" }));
-    expect(bare.booking).toEqual({ id: "pi_3Q", title: "Booking pi_3Q" });
+    expect(bare.booking).toEqual({});
   });
 
   test("has a title of at most 200 characters, on one line, of whole characters", () => {
     const titled = (title: string) => session((o) => (o.metadata.booking_title = title)).booking.title;
     expect(titled("x".repeat(200))).toBe("x".repeat(200));
     expect(titled("x".repeat(201))).toBe(`${"x".repeat(199)}…`);
-    expect(titled(`${"x".repeat(198)}🚌🚌`)).toBe(`${"x".repeat(198)}…`);
+    expect(titled(`${"x".repeat(198)}🚌🚌🚌`)).toBe(`${"x".repeat(198)}🚌…`);
     expect(titled("Sa\u0000 Pa\r\nBcc: x@example.com")).toBe("Sa Pa Bcc: x@example.com");
   });
 
   test.each(["tomorrow", "2026-13-01T21:30:00Z", "2026-12-01T21:30:00+07:00\r\nBcc: x"])(
     "starts at no time when the metadata says %p, and tells which it left out",
     (startsAt) => {
-      const mapped = mappedOf("charge.succeeded", CHARGE, (o) => {
-        o.metadata.starts_at = startsAt;
-        o.metadata.locale = "not a language";
-      });
-      if (mapped.kind !== "event") throw new Error(mapped.reason);
-      expect(mapped.leftOut.sort()).toEqual(["/data/booking/startsAt", "/data/customer/locale"]);
-      expect(mapped.event.data.booking).toEqual({ id: "BK-1042", title: METADATA.booking_title });
-      expect(mapped.event.data.customer).not.toHaveProperty("locale");
+      const { data, notes } = eventIn(
+        stripeEvent("charge.succeeded", CHARGE, (o) => {
+          o.metadata.starts_at = startsAt;
+          o.metadata.locale = "not a language";
+        }),
+      );
+      expect(notes?.map(({ pointer }) => pointer).sort()).toEqual(["/data/booking/startsAt", "/data/customer/locale"]);
+      expect(data.booking).toEqual({ id: "BK-1042", title: METADATA.booking_title });
+      expect(data.customer).not.toHaveProperty("locale");
     },
   );
 });
@@ -262,7 +197,6 @@ test("a __proto__ in the JSON is a field like any other, and none that is read",
     '"metadata":{',
     '"__proto__":{"receipt_email":"evil@example.com"},"metadata":{"__proto__":{"booking_id":"evil","locale":"vi"},',
   );
-  const { mapped } = mapStripeEvent(JSON.parse(hostile));
-  expect(mapped).toEqual(mappedOf("charge.succeeded", CHARGE));
+  expect(eventIn(JSON.parse(hostile))).toEqual(eventIn(stripeEvent("charge.succeeded", CHARGE)));
   expect(({} as Any).booking_id).toBeUndefined();
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mapStripeEvent } from "../../src/http/stripeEvent.ts";
+import { eventIn, understandingOf } from "./stripeEvents.ts";
 
 const SESSION = {
   id: "cs_1",
@@ -18,58 +18,104 @@ test.each([
   ["payment_intent.succeeded", INTENT],
   ["charge.succeeded", CHARGE],
 ])("%s makes a mail from the least that it can have", (type, object) => {
-  expect(mapStripeEvent({ type, data: { object } }).mapped.kind).toBe("event");
+  expect(eventIn({ type, data: { object } }).data.customer).toEqual({ email: "an@example.com" });
 });
 
 describe("an event that makes no mail", () => {
   const nothing = "it is not a Stripe event";
+  const unusable = "its e-mail address is not one to send mail to";
+  const trial = "nothing is paid, as where a trial begins";
+  const FREE = { payment_status: "no_payment_required", amount_total: 0, payment_intent: null };
   const malformed = "its object is not one that Stripe documents for this type";
 
   test.each([
-    ["invoice.paid", SESSION, {}, "invoice.paid is not a type that makes a mail"],
-    ["constructor", SESSION, {}, "constructor is not a type that makes a mail"],
-    ["payment_intent.payment_failed", INTENT, {}, "payment_intent.payment_failed is not a type that makes a mail"],
-    ["x".repeat(1000), INTENT, {}, `${"x".repeat(80)} is not a type that makes a mail`],
-    ["checkout.session.completed", SESSION, { payment_status: "unpaid" }, "its payment_status is unpaid"],
-    ["checkout.session.completed", SESSION, { payment_status: null }, "its payment_status is missing"],
-    ["checkout.session.completed", SESSION, { amount_total: null }, "it has no amount"],
-    ["checkout.session.completed", SESSION, { currency: null }, "it has no amount"],
-    ["checkout.session.completed", SESSION, { customer_details: null }, "it has no e-mail address"],
-    ["payment_intent.succeeded", INTENT, { receipt_email: null }, "it has no e-mail address"],
-    ["payment_intent.succeeded", INTENT, { receipt_email: " " }, "it has no e-mail address"],
-    ["payment_intent.succeeded", INTENT, { id: undefined }, malformed],
-    ["charge.succeeded", CHARGE, { captured: false }, "the charge is authorized and not captured yet"],
-    ["charge.succeeded", CHARGE, { amount: 4.5 }, "it has no amount"],
-    ["charge.succeeded", CHARGE, { amount: 2 ** 53 }, "it has no amount"],
-    ["charge.succeeded", CHARGE, { id: "x".repeat(122) }, malformed],
-    ["charge.succeeded", CHARGE, { id: "ch 1" }, malformed],
-  ])("says why: %s %#", (type, object, change, reason) => {
-    const { mapped } = mapStripeEvent({ type, data: { object: { ...object, ...change } } });
-    expect(mapped).toEqual({ kind: "ignored", reason });
+    ["invoice.paid", SESSION, {}, "other_type", "invoice.paid is not a type that makes a mail"],
+    ["constructor", SESSION, {}, "other_type", "constructor is not a type that makes a mail"],
+    [
+      "payment_intent.payment_failed",
+      INTENT,
+      {},
+      "other_type",
+      "payment_intent.payment_failed is not a type that makes a mail",
+    ],
+    ["x".repeat(1000), INTENT, {}, "other_type", `${"x".repeat(80)} is not a type that makes a mail`],
+    ["checkout.session.completed", SESSION, { payment_status: "unpaid" }, "unpaid", "its payment_status is unpaid"],
+    ["checkout.session.completed", SESSION, { payment_status: null }, "unpaid", "its payment_status is missing"],
+    ["checkout.session.completed", SESSION, { ...FREE, mode: "subscription" }, "trial", trial],
+    ["checkout.session.completed", SESSION, { ...FREE, mode: "subscription", payment_status: "paid" }, "trial", trial],
+    ["checkout.session.completed", SESSION, FREE, "trial", trial],
+    ["checkout.session.completed", SESSION, { ...FREE, mode: "subscription", amount_total: 999 }, "trial", trial],
+    [
+      "checkout.session.completed",
+      SESSION,
+      { ...FREE, mode: "setup" },
+      "trial",
+      "it keeps a payment method, nothing is paid",
+    ],
+    ["checkout.session.completed", SESSION, { amount_total: null }, "no_amount", "it has no amount"],
+    ["checkout.session.completed", SESSION, { currency: null }, "no_amount", "it has no amount"],
+    ["checkout.session.completed", SESSION, { customer_details: null }, "no_address", "it has no e-mail address"],
+    ["payment_intent.succeeded", INTENT, { receipt_email: null }, "no_address", "it has no e-mail address"],
+    ["payment_intent.succeeded", INTENT, { receipt_email: " " }, "no_address", "it has no e-mail address"],
+    [
+      "payment_intent.succeeded",
+      INTENT,
+      { receipt_email: null, latest_charge: "ch_1", customer: "cus_1" },
+      "no_address",
+      "it has no e-mail address",
+    ],
+    ["payment_intent.succeeded", INTENT, { id: undefined }, "unreadable", malformed],
+    ["charge.succeeded", CHARGE, { captured: false }, "unpaid", "the charge is authorized and not captured yet"],
+    ["charge.succeeded", CHARGE, { amount: 4.5 }, "no_amount", "it has no amount"],
+    ["charge.succeeded", CHARGE, { amount: 2 ** 53 }, "no_amount", "it has no amount"],
+    ["charge.succeeded", CHARGE, { id: "x".repeat(122) }, "unreadable", malformed],
+    ["charge.succeeded", CHARGE, { id: "ch 1" }, "unreadable", malformed],
+    ["charge.succeeded", CHARGE, { receipt_email: "an@@example.com" }, "bad_address", unusable],
+    ["charge.succeeded", CHARGE, { receipt_email: "an@example.com\r\nBcc: x" }, "bad_address", unusable],
+    ["charge.succeeded", CHARGE, { amount: -5 }, "no_amount", "not valid: /data/payment/amount"],
+  ] as [string, object, object, string, string][])("says why: %s %#", (type, object, change, outcome, reason) => {
+    expect(understandingOf({ type, data: { object: { ...object, ...change } } })).toEqual({ outcome, reason });
   });
 
   test("says so when it is none", () => {
-    for (const input of [null, 1, "text", [], {}, { type: 1 }, { type: "charge.succeeded", data: [] }]) {
-      expect(mapStripeEvent(input)).toEqual({ mapped: { kind: "ignored", reason: nothing } });
-    }
+    for (const input of [null, 1, "text", [], {}, { type: 1 }, { type: "invoice.paid", data: [] }])
+      expect(understandingOf(input)).toEqual({ outcome: "no_event", reason: nothing });
+    expect(understandingOf({ type: "charge.succeeded", data: [] })).toEqual({ outcome: "unreadable", reason: nothing });
   });
 
   test("says so when its object is none", () => {
     for (const type of ["checkout.session.completed", "payment_intent.succeeded", "charge.succeeded"]) {
       for (const object of [null, undefined, 1, "text", [], {}]) {
-        expect(mapStripeEvent({ type, data: { object } }).mapped.kind).toBe("ignored");
+        expect(understandingOf({ type, data: { object } })).toEqual({ outcome: "unreadable", reason: malformed });
       }
     }
   });
+
+  test("says so when its object stays at Stripe", () => {
+    const thin = (type: string) => ({ id: "evt_1", object: "v2.core.event", type, related_object: { id: "pi_1" } });
+    expect(understandingOf(thin("v1.payment_intent.succeeded"))).toEqual({
+      outcome: "unreadable",
+      reason: expect.stringContaining("choose the payload style snapshot") as never,
+    });
+    expect(understandingOf(thin("v2.core.account.created"))).toMatchObject({ outcome: "other_type" });
+  });
 });
 
-describe("a payment that cannot become a mail", () => {
-  test.each([
-    [{ receipt_email: "an@@example.com" }, "its e-mail address is not one to send mail to"],
-    [{ receipt_email: "an@example.com\r\nBcc: x" }, "its e-mail address is not one to send mail to"],
-    [{ amount: -5 }, "not valid: /data/payment/amount"],
-  ])("is told apart from what is not for us, without its address: %j", (change, reason) => {
-    const { mapped } = mapStripeEvent({ type: "charge.succeeded", data: { object: { ...CHARGE, ...change } } });
-    expect(mapped).toEqual({ kind: "unmailable", reason });
-  });
+test.each([
+  [
+    "mode payment, and a coupon for all of it",
+    { mode: "payment", amount_subtotal: 450000, discounts: [{ coupon: "c" }] },
+  ],
+  ["mode payment, and free", { mode: "payment", amount_subtotal: 0 }],
+  ["no mode, as before 2019, and a subtotal", { amount_subtotal: 450000 }],
+])("a purchase that costs nothing makes a mail: %s", (_, change) => {
+  const object = {
+    ...SESSION,
+    payment_status: "no_payment_required",
+    payment_intent: null,
+    amount_total: 0,
+    ...change,
+  };
+  const { payment } = eventIn({ type: "checkout.session.completed", data: { object } }).data;
+  expect(payment).toEqual({ id: "cs_1", amount: 0, currency: "VND" });
 });

@@ -8,6 +8,7 @@ import type { Committed, Posted, RolledBack } from "../../src/domain/ingress.ts"
 import { type Message, STATES, type State } from "../../src/domain/lifecycle.ts";
 import { type AppDeps, createApp } from "../../src/http/app.ts";
 import { createRefusals } from "../../src/http/refusals.ts";
+import type { NewOutcome, StripeOutcome } from "../../src/http/stripeOutcome.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
 import {
   BadCursor,
@@ -88,6 +89,9 @@ export interface Harness {
   partitions: Awaited<ReturnType<Partitioning["standing"]>>;
   followers: Set<(transition: Transition) => void>;
   logged: { level: number; msg: string; route?: string }[];
+  /** What became of Stripe's events, and what of it people were told. */
+  stripeOutcomes: StripeOutcome[];
+  told: NewOutcome[];
 }
 
 export function accepted(event: Event, fields: object = {}): Posted {
@@ -109,6 +113,8 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
     partitions: { partitions: 1, items: [{ number: 0, waiting: 3, held: 2, dead: 1, draining: false }] },
     followers: new Set(),
     logged: [],
+    stripeOutcomes: [],
+    told: [],
   };
   const isDead = (found: Message) => found.death !== undefined;
   const byId = (id: string) => self.messages.find((found) => found.id === id);
@@ -187,6 +193,12 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
     },
     ready: async () => undefined,
     stripeSecrets: [],
+    sendsTestEvents: false,
+    stripe: {
+      count: (outcome) => self.stripeOutcomes.push(outcome),
+      isNews: async (outcome) => !self.told.some((one) => one.outcome === outcome),
+      alert: (news) => self.told.push(news),
+    },
     refusals: createRefusals(silent, () => {}),
     ingestKeys: [INGEST_KEY, SECOND_KEY, WHSEC_KEY],
     adminToken: ADMIN_TOKEN,
