@@ -51,6 +51,13 @@ const NAMES = {
   layout: ":layout",
   /** STRING, in the first partition: a layout that is being introduced. Until it is. */
   layoutNext: ":layout:next",
+  /** STRING: the latest time that was seen on Redis's clock, epoch ms, ten seconds old at the most. For ever. */
+  seen: ":seen",
+  /**
+   * STRING, while what waits is moved back after a clock that was set back: by how much, ms, and what is left alone
+   * (clock.lua). `:due` and `:held` behind it: what is still to be moved.
+   */
+  rewind: ":rewind",
 } as const;
 
 /*
@@ -127,6 +134,7 @@ local DUE, HELD, DEAD = TAG .. '${NAMES.due}', TAG .. '${NAMES.held}', TAG .. '$
 local DEAD_GROUPS, DEAD_TOLD = TAG .. '${NAMES.deadGroups}', TAG .. '${NAMES.deadTold}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
+local SEEN, REWIND = TAG .. '${NAMES.seen}', TAG .. '${NAMES.rewind}'
 local LAYOUT, LAYOUT_NEXT = TAG .. '${NAMES.layout}', TAG .. '${NAMES.layoutNext}'
 local FEED_LENGTH, FEED_TRIM, CHUNK_LENGTH = ${FEED_LENGTH}, ${FEED_TRIM}, ${CHUNK_LENGTH}
 `;

@@ -25,6 +25,7 @@ import { startAlerter } from "./alerter.ts";
 import { attempt, type Settlement } from "./attempt.ts";
 import { startAttester } from "./attester.ts";
 import { startChecker } from "./checker.ts";
+import { startClockWatch } from "./clockWatch.ts";
 import { enter } from "./enter.ts";
 import type { BookingPolicy } from "./gates.ts";
 import { startHeart } from "./heart.ts";
@@ -176,6 +177,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const own = logOf(tag);
     keepers.push(
       startPromoter(redis, tag, own),
+      startClockWatch(redis, tag, own),
       startHeart(redis, tag, consumer, inFlight, options.leaseMs, policy, own),
       startReclaimer(redis, tag, consumer, options.leaseMs, policy, own),
       startAttester(redis, tag, consumer, options.retentionMs, lately, own),

@@ -20,6 +20,11 @@ export interface TestRedis {
 }
 
 export async function startRedis(...extra: string[]): Promise<TestRedis> {
+  return startRedisIn({}, ...extra);
+}
+
+/** @param env on top of this process's */
+export async function startRedisIn(env: Record<string, string>, ...extra: string[]): Promise<TestRedis> {
   const directory = mkdtempSync(join(tmpdir(), "pp-"));
   const path = join(directory, "r.sock");
   const config = join(directory, "redis.conf"); // a copy: a sentinel makes the server rewrite its file
@@ -32,7 +37,11 @@ export async function startRedis(...extra: string[]): Promise<TestRedis> {
     const command = ["redis-server", config, "--dir", directory];
     const log = join(directory, "log");
     const options = ["--unixsocket", path, ...extra, ...more];
-    const child = Bun.spawn([...command, ...options], { stdout: Bun.file(log), stderr: "ignore" });
+    const child = Bun.spawn([...command, ...options], {
+      stdout: Bun.file(log),
+      stderr: "ignore",
+      env: { ...process.env, ...env },
+    });
     server = child;
     const answers = async () => (await raw.ping().catch(() => "")) === "PONG";
     const ended = child.exited.then((status) => {
