@@ -87,6 +87,8 @@ export async function openLayout(redis: Redis, config: Config, host: Host): Prom
   const layout = new LayoutWatch(redis, {
     wanted: given,
     assumed: config.PARTITIONS,
+    // A worker that was given no number may be there before the service that was.
+    adopts: given !== undefined || config.ROLE !== "worker",
     onRefused(why) {
       refusal = new ConfigError(`PARTITIONS is "${config.PARTITIONS}", allowed: the number that is in use. ${why}`);
       if (isStarted) host.fail(refusal);

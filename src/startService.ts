@@ -66,7 +66,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   });
   const stream = createIngress(posting, {
     partitions: layout.now,
-    refreshLayout: () => layout.refresh(),
+    refreshLayout: (moved) => layout.refresh(moved),
     delayMs: config.DELAY_MS,
     dedupTtlMs: config.DEDUP_TTL_MS,
     retentionMs: config.RETENTION_MS,

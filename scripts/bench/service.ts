@@ -48,7 +48,10 @@ const app = createApp({
   messages: createMessages(redis, 1),
   dead: createDeadLetters(redis, 1, 86_400_000),
   queues,
-  partitions: createPartitions(redis, new LayoutWatch(redis, { wanted: 1, assumed: 1, onRefused: () => {}, log })),
+  partitions: createPartitions(
+    redis,
+    new LayoutWatch(redis, { adopts: true, wanted: 1, assumed: 1, onRefused: () => {}, log }),
+  ),
   feed: createFeed(() => connect(address, "blocking"), 1),
   ready: async () => undefined,
   ingestKeys: [key],

@@ -20,13 +20,17 @@ export async function partitions(
   options: ServiceOptions & { json?: true },
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<string> {
-  if (wanted !== undefined && !/^[1-9]\d{0,2}$/.test(wanted))
+  if (wanted !== undefined && !(/^[1-9]\d{0,2}$/.test(wanted) && Number(wanted) <= 256))
     throw new Usage(`the number of partitions is ${JSON.stringify(wanted)}, allowed: an integer from 1 to 256`);
   const service = openServiceClient(options, env);
   const standing = await (wanted === undefined
     ? service.get<Standing>("/v1/partitions")
     : service.post<Standing>("/v1/partitions", { partitions: Number(wanted) }));
-  return options.json ? JSON.stringify(standing, undefined, 2) : tableOf(standing);
+  if (options.json) return JSON.stringify(standing, undefined, 2);
+  const table = tableOf(standing);
+  return wanted === undefined
+    ? table
+    : `${table}\n\nWhere PARTITIONS is set, set it to ${wanted} before the next start.`;
 }
 
 function tableOf({ partitions: count, items }: Standing): string {

@@ -11,8 +11,8 @@ import { messageIdOf } from "./messageId.ts";
 
 export interface IngressOptions {
   partitions: Partitions;
-  /** Reads the layout again: Redis says that it has moved. */
-  refreshLayout?: (() => Promise<void>) | undefined;
+  /** Reads the layout again: this partition says that it has moved. */
+  refreshLayout?: ((moved?: string) => Promise<void>) | undefined;
   /** Default delay before the first attempt, ms. */
   delayMs: number;
   dedupTtlMs: number;

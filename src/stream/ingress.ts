@@ -77,8 +77,8 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   }
 
   /** Their partition has another layout than they were placed by. */
-  async function placeAgain(moved: readonly Waiting[]): Promise<void> {
-    await options.refreshLayout?.();
+  async function placeAgain(moved: readonly Waiting[], tag?: string): Promise<void> {
+    await options.refreshLayout?.(tag);
     for (const posted of moved) {
       posted.moves += 1;
       if (posted.moves > MAX_MOVES) refuse([posted], MOVING);
@@ -115,7 +115,11 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     try {
       const tag = tagOf(queue.partition);
       const { answer: reply, short } = await write(tag, (node) => enqueue(node, tag, args) as Promise<string>);
-      if (reply === "moved") return void placeAgain(batch.map(({ posted }) => posted));
+      if (reply === "moved")
+        return void placeAgain(
+          batch.map(({ posted }) => posted),
+          tag,
+        );
       const durability = options.durability(tag);
       const known = typeof durability === "string" ? durability : await durability;
       const answers = answersOf(reply, batch, options.maxBacklog, known);
@@ -172,7 +176,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
         return await write(tag, (node) => decide(node, tag, messageIdOf(eventId, partition), layout.version));
       } catch (error) {
         if (!(error instanceof Moved)) throw error;
-        await options.refreshLayout?.();
+        await options.refreshLayout?.(tag);
       }
     }
     throw new RedisAway(MOVING);

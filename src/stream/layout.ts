@@ -12,8 +12,17 @@ export interface Layout {
   version: number;
   partitions: number;
   /** The latest first. */
-  earlier: readonly { partitions: number /** Epoch ms. */; endedAt: number }[];
+  earlier: readonly Earlier[];
 }
+
+interface Earlier {
+  partitions: number;
+  /** Epoch ms, by Redis's clock, which fence.lua writes in the place of a 0. */
+  endedAt: number;
+}
+
+/** Of a layout that is assumed until Redis has answered: no partition takes anything that was placed by it. */
+export const UNKNOWN = -1;
 
 /** A layout that may change, or a number of partitions that does not. */
 export type Partitions = number | (() => Layout);

@@ -1,9 +1,10 @@
-/* What a process knows of the layout: read once a second, and whenever Redis says that it has moved. */
+/* What a process knows of the layout: read once a second, when Redis is back, and whenever it says that it has moved. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { RedisAway } from "./fault.ts";
-import type { Layout } from "./layout.ts";
-import { adoptLayout } from "./relayout.ts";
+import { type Layout, UNKNOWN } from "./layout.ts";
+import { adoptLayout, readLayout, restoreLayout } from "./relayout.ts";
+import { StrangeData } from "./usedPartitions.ts";
 
 const POLL_MS = 1_000;
 
@@ -12,6 +13,8 @@ export interface WatchOptions {
   wanted: number | undefined;
   /** Until Redis has answered, and for a Redis that has none. */
   assumed: number;
+  /** Whether a Redis that has none is given this one. */
+  adopts: boolean;
   /** It is another number, or nobody knows which. Called once, and then nothing more is read. */
   onRefused: (why: string) => void;
   log: Logger;
@@ -20,31 +23,37 @@ export interface WatchOptions {
 export class LayoutWatch {
   readonly #redis: Redis;
   readonly #options: WatchOptions;
-  /** Written by refresh. Version 0 until Redis has answered. */
+  /** Written by refresh. Of an unknown version until Redis has answered: then it was compared with what is wanted. */
   #layout: Layout;
-  /** It was compared with what is wanted: later changes are meant. */
-  #isChecked = false;
   #refreshing: Promise<void> | undefined;
+  #failing = false;
   #timer: Timer | undefined;
   #stopped = false;
 
   constructor(redis: Redis, options: WatchOptions) {
     this.#redis = redis;
     this.#options = options;
-    this.#layout = { version: 0, partitions: options.wanted ?? options.assumed, earlier: [] };
+    this.#layout = { version: UNKNOWN, partitions: options.wanted ?? options.assumed, earlier: [] };
   }
 
   readonly now = (): Layout => this.#layout;
 
   /** Resolves when Redis was asked once. */
   async start(): Promise<void> {
-    await this.refresh();
     this.#timer = setInterval(() => void this.refresh(), POLL_MS);
+    this.#redis.on("ready", this.#onReady);
+    await this.refresh();
   }
 
-  /** Never rejects. While Redis is away what is known stays. */
-  refresh(): Promise<void> {
-    this.#refreshing ??= this.#read().finally(() => {
+  readonly #onReady = () => void this.refresh();
+
+  /**
+   * Never rejects. While Redis is away what is known stays.
+   * @param moved a partition that has another layout
+   */
+  refresh(moved?: string): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
+    this.#refreshing ??= this.#read(moved).finally(() => {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
@@ -53,37 +62,56 @@ export class LayoutWatch {
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#timer);
+    this.#redis.off("ready", this.#onReady);
   }
 
-  async #read(): Promise<void> {
-    const { wanted, log, onRefused } = this.#options;
+  async #read(moved: string | undefined): Promise<void> {
+    const { log } = this.#options;
     try {
-      const found = await adoptLayout(this.#redis, this.#layout.partitions);
-      if (this.#stopped) return;
-      if (!this.#isChecked && wanted !== undefined && wanted !== found.partitions) {
-        return this.#refuse(
-          `Redis has ${found.partitions}: \`postpaid partitions ${wanted}\` changes it while it runs`,
-        );
-      }
+      const found = await this.#find(moved);
+      if (found === undefined || this.#stopped) return;
+      this.#failing = false;
       const { version, partitions } = this.#layout;
-      if (this.#isChecked && found.version < version) {
-        log.error(
-          { partitions, found: found.partitions },
-          "redis has lost the number of partitions, or came back older",
-        );
-      } else if (this.#isChecked && found.version > version) {
+      if (version === UNKNOWN && this.#isOther(found)) return;
+      if (version !== UNKNOWN && found.partitions !== partitions)
         log.warn({ from: partitions, to: found.partitions }, "the number of partitions has changed");
-      }
-      this.#isChecked = true;
       this.#layout = found;
     } catch (error) {
-      if (error instanceof RedisAway) return;
-      if (!this.#stopped) this.#refuse((error as Error).message, onRefused);
+      if (error instanceof RedisAway || this.#stopped) return;
+      if (error instanceof StrangeData && this.#layout.version === UNKNOWN) return this.#refuse(error.message);
+      if (!this.#failing) log.error({ err: error }, "the number of partitions cannot be read");
+      this.#failing = true;
     }
   }
 
-  #refuse(why: string, onRefused = this.#options.onRefused): void {
-    this.stop();
-    onRefused(why);
+  /** What Redis has; what this process knows, where Redis has lost it. */
+  async #find(moved: string | undefined): Promise<Layout | undefined> {
+    const known = this.#layout;
+    if (known.version === UNKNOWN)
+      return this.#options.adopts ? adoptLayout(this.#redis, known.partitions) : readLayout(this.#redis, moved);
+    const found = await readLayout(this.#redis, moved);
+    if (found !== undefined && !isBehind(found, known)) return found;
+    const restored = await restoreLayout(this.#redis, known, found);
+    this.#options.log.error(
+      { partitions: restored.partitions, found: found?.partitions },
+      "redis has lost the number of partitions, it is written again",
+    );
+    return restored;
   }
+
+  #isOther({ partitions }: Layout): boolean {
+    const { wanted } = this.#options;
+    if (wanted === undefined || wanted === partitions) return false;
+    this.#refuse(`Redis has ${partitions}: \`postpaid partitions ${wanted}\` changes it while it runs`);
+    return true;
+  }
+
+  #refuse(why: string): void {
+    this.stop();
+    this.#options.onRefused(why);
+  }
+}
+
+function isBehind(found: Layout, known: Layout): boolean {
+  return found.version < known.version || (found.version === known.version && found.partitions !== known.partitions);
 }

@@ -29,7 +29,7 @@ export function createPartitions(redis: Redis, layout: LayoutWatch): Partitionin
   return {
     standing,
     async change(partitions) {
-      await changeLayout(redis, partitions, Date.now());
+      await changeLayout(redis, partitions);
       await layout.refresh();
       return standing();
     },

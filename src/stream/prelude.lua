@@ -83,11 +83,13 @@ local function remove(rank, entry)
   removed[rank] = entries
 end
 
---[[ The fence of a layout: whether the caller has another one than this partition. A caller with version 0 has none. ]]
+--[[ The fence of a layout: whether the caller has another one than this partition. A caller with version 0 has none, one
+  with -1 does not know it yet. ]]
 local function has_moved(version)
   if version == '0' then return false end
   local layout = redis.call('GET', LAYOUT)
-  return layout and string.match(layout, '^%d+') ~= version
+  if not layout then return version == '-1' end
+  return string.match(layout, '^%d+') ~= version
 end
 
 --[[ A message that did not wait for its first attempt has no d: it was due when it was posted. ]]

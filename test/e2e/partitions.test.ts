@@ -111,7 +111,7 @@ test("every message is found, deduplicated, decided and sent once, through both 
   await service.kill();
   service = await start(); // without a number of its own it goes by Redis
   await allAreFound([...KINDS, "late"]);
-  expect((await command(service, "1")).status).toBe(0);
+  expect(await command(service, "1")).toMatchObject({ status: 0, out: expect.stringContaining("set it to 1 before") });
   await allAreFound([...KINDS, "late"]);
   for (const n of numbers) expect((await decide(`held_${n}`, "commit")).result).toBe("committed");
   for (const n of numbers) expect((await decide(`scheduled_${n}`, "rollback")).result).toBe("cancelled");
@@ -131,7 +131,7 @@ test("the command says what is wrong: its use with 2, the service with 1", async
   cleanups.push(() => service.stop());
   for (const [args, status, says] of [
     [["0"], 2, "allowed: an integer from 1 to 256"],
-    [["300"], 1, "must be at most 256"],
+    [["257"], 2, "allowed: an integer from 1 to 256"],
     [["--url", "http://127.0.0.1:1"], 1, "no service answers at http://127.0.0.1:1"],
     [["--token", "wrong"], 1, "answers 401"],
     [["--url", "nowhere"], 2, "an http or https URL"],
@@ -140,3 +140,40 @@ test("the command says what is wrong: its use with 2, the service with 1", async
     expect([ended, error.trim().split("\n")]).toEqual([status, [expect.stringContaining(says)]]);
   }
 });
+
+test("a Redis that is away at the start and has another number ends the service later; without a number of its own it goes on", async () => {
+  const redis = await startRedis();
+  const [first, second] = [makeDataDir(), makeDataDir()];
+  cleanups.push(first.remove, second.remove, () => redis.stop());
+  const env = { REDIS_URL: `unix:${redis.address.path}`, ROLE: "api" };
+  const four = await startService(first.path, { ...env, PARTITIONS: "4" });
+  await four.stop();
+  await redis.kill();
+  const [wrong, free] = await Promise.all([
+    startService(first.path, { ...env, PARTITIONS: "2" }),
+    startService(second.path, env),
+  ]);
+  cleanups.push(
+    () => wrong.kill(),
+    () => free.stop(),
+  );
+  const ids = new Map<string, string>();
+  for (let n = 0; n < 40; n++) {
+    const reply = (await (await free.post(eventWith(`evt_${n}`, { delayMs: DAY_MS }))).json()) as Reply;
+    expect(reply).toMatchObject({ durability: "journaled" });
+    ids.set(`evt_${n}`, reply.id);
+  }
+  await wrong.post(eventWith("evt_wrong", { delayMs: DAY_MS }));
+  await redis.start();
+  expect(await wrong.process.exited).toBe(2);
+  expect(wrong.stderr.join("\n")).toMatch(/^postpaid: PARTITIONS is "2", .*Redis has 4: `postpaid partitions 2`/);
+  await free.line(({ msg }) => msg === "journal drained");
+  for (const [eventId, id] of ids) {
+    for (const path of [`/v1/events/${eventId}`, `/v1/messages/${id}`])
+      expect(await (await free.get(path)).json()).toMatchObject({ eventId, state: "scheduled" });
+    expect(await (await free.post(eventWith(eventId, { delayMs: DAY_MS }))).json()).toMatchObject({ duplicate: true });
+  }
+  const standing = await command(free, "--json");
+  const { partitions, items } = JSON.parse(standing.out) as { partitions: number; items: { waiting: number }[] };
+  expect([partitions, items.reduce((sum, { waiting }) => sum + waiting, 0)]).toEqual([4, 40]);
+}, 60_000);

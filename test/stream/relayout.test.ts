@@ -27,12 +27,13 @@ async function service(
   const watch = new LayoutWatch(on.redis, {
     wanted: undefined,
     assumed,
+    adopts: true,
     onRefused: (why) => refused.push(why),
     log,
     ...options,
   });
   await watch.refresh();
-  const refreshLayout = () => watch.refresh();
+  const refreshLayout = (moved?: string) => watch.refresh(moved);
   const ingress = openIngress(on.redis, { partitions: watch.now, refreshLayout, delayMs: 60_000 });
   return { watch, ingress, refused };
 }
@@ -64,7 +65,7 @@ describe("a layout", () => {
     const { refused } = await service(4, { wanted: 4 });
     expect(refused).toEqual(["Redis has 1: `postpaid partitions 4` changes it while it runs"]);
     const right = await service(1, { wanted: 1 });
-    await changeLayout(on.redis, 4, 0);
+    await changeLayout(on.redis, 4);
     await right.watch.refresh();
     expect([right.refused, right.watch.now().partitions]).toEqual([[], 4]);
   });
@@ -72,12 +73,14 @@ describe("a layout", () => {
   test("is not made up where Redis has messages in more partitions than are wanted", async () => {
     await Promise.all(IDS.map((id) => openIngress(on.redis, { partitions: 4 }).post(eventWith(id))));
     const { refused } = await service(1);
-    expect(refused).toEqual(["Redis has messages in 4 partitions, and does not know their number"]);
+    expect(refused).toEqual([
+      "Redis has messages of 4: start with PARTITIONS=4, then `postpaid partitions 1` changes it while it runs",
+    ]);
   });
 
   test("that is changed twice at once ends in one of the two, and both know it", async () => {
     await adoptLayout(on.redis, 1);
-    const [four, eight] = await Promise.all([changeLayout(on.redis, 4, 0), changeLayout(on.redis, 8, 0)]);
+    const [four, eight] = await Promise.all([changeLayout(on.redis, 4), changeLayout(on.redis, 8)]);
     expect([four.partitions, eight.partitions]).toEqual([4, 8]);
     const { partitions, earlier } = (await readLayout(on.redis)) as Layout;
     expect([4, 8]).toContain(partitions);
@@ -95,7 +98,7 @@ describe.each([
     const ids = new Map<string, string>();
     for (const id of IDS) ids.set(id, accepted(await ingress.post(eventWith(id, { hold: true }))).messageId);
     await createQueues(on.redis, watch.now).pause("low");
-    await changeLayout(on.redis, to, 0);
+    await changeLayout(on.redis, to);
     // This one does not know yet: Redis says so.
     for (const id of IDS) {
       const again = accepted(await ingress.post(eventWith(id, { hold: true })));
@@ -124,7 +127,7 @@ describe.each([
     // Each of them learns of it with its first call.
     const slow = await Promise.all(IDS.map(() => service(from)));
     const quick = await service(from);
-    await changeLayout(on.redis, to, 0);
+    await changeLayout(on.redis, to);
     await quick.watch.refresh();
     for (const [n, id] of IDS.entries()) {
       const { ingress } = slow[n] as (typeof slow)[number];
@@ -145,7 +148,7 @@ describe.each([
   test("posts under way during the change are taken once each, by a service that is slow to learn of it, too", async () => {
     const services = [await service(from), await service(from)];
     const posts: Promise<unknown>[] = [];
-    const changing = changeLayout(on.redis, to, 0);
+    const changing = changeLayout(on.redis, to);
     for (let round = 0; round < 5; round++) {
       for (const id of IDS) for (const { ingress } of services) posts.push(ingress.post(eventWith(`${id}_${round}`)));
       await Bun.sleep(0);
@@ -166,7 +169,9 @@ describe.each([
       await on.server.raw.set(key.layout(tagOf(partition)), textOf(next)); // or before the last fence
     expect(accepted(await ingress.post(eventWith("evt_before"))).duplicate).toBe(true);
     accepted(await ingress.post(eventWith("evt_after")));
-    expect(await readLayout(on.redis)).toEqual(next);
+    const layout = await readLayout(on.redis);
+    expect(layout).toEqual({ ...next, earlier: [{ partitions: from, endedAt: expect.any(Number) }] });
+    expect(layout?.earlier[0]?.endedAt).toBeGreaterThan(0);
     expect(await on.server.raw.exists(key.layoutNext(tagOf(0)))).toBe(0);
   });
 

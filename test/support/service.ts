@@ -13,6 +13,7 @@ export interface TestService {
   dataDir: string;
   process: Bun.Subprocess<"ignore", "pipe", "pipe">;
   lines: Line[];
+  stderr: string[];
   /** The first line, past or to come, that `wanted` accepts. */
   line(wanted: (line: Line) => boolean): Promise<Line>;
   adminToken: string;
@@ -87,6 +88,7 @@ export async function startService(dataDir: string, env: Record<string, string> 
     dataDir,
     process: child,
     lines,
+    stderr,
     line,
     post: (event) =>
       fetch(new URL("/v1/events", url), {
