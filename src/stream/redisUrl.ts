@@ -49,7 +49,7 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   const [socket, socketUser, path] = SOCKET.exec(text) ?? [];
   if (socket !== undefined) return { kind: "unix", path: path as string, ...credentialsOf(socketUser) };
   const [form, secure, kind, user, list, place = "", query] = FORM.exec(text) ?? [];
-  if (form === undefined || /\s/.test(text)) return undefined;
+  if (form === undefined) return undefined;
   const options = optionsOf(query, [
     ...(secure ? ["ca"] : []),
     ...(kind === "sentinel" ? ["sentinelUser", "sentinelPassword"] : []),

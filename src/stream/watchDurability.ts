@@ -1,7 +1,7 @@
 /*
  * What the service promises. A reading belongs to the connection that it was made on: behind the next one there may be
  * another server, after a failover.
- *   - Each connection is read as soon as it is ready, and every INTERVAL_MS. An answer that comes before its
+ *   - The masters are read when the connection is ready, and every INTERVAL_MS. An answer that comes before its own
  *     connection was read waits a moment for it.
  *   - What holds is what the server said that has the partition's keys, whatever the others of a cluster say.
  *   - The log has a line for each weakness of a master once, and one when it is gone.
@@ -58,7 +58,6 @@ export function watchDurability(redis: Redis, minReplicas: number, log: Logger):
   }
 
   function tell(node: Redis, { durability, weakness }: Reading): void {
-    if (!mastersOf(redis).includes(node)) return;
     const server = isCluster ? `${node.options.host}:${node.options.port}` : "";
     const before = told.get(server);
     if (before === weakness) return;
@@ -79,9 +78,7 @@ export function watchDurability(redis: Redis, minReplicas: number, log: Logger):
     await Promise.all(there.map(read));
   }
 
-  const readWhenReady = (node: Redis) => node.on("ready", () => void read(node));
-  if (isCluster) redis.on("+node", readWhenReady);
-  else readWhenReady(redis);
+  redis.on("ready", () => void refresh());
   const timer = setInterval(() => void refresh(), INTERVAL_MS);
 
   return {

@@ -45,8 +45,9 @@ async function send(service: TestService, method: string, path: string, body?: u
   return text;
 }
 
-async function postAll(service: TestService, ...events: unknown[]): Promise<void> {
-  expect(await send(service, "POST", "/v1/events/batch", events)).not.toContain("volatile");
+async function postAll(service: TestService, durability: string, ...events: unknown[]): Promise<void> {
+  const { results } = JSON.parse(await send(service, "POST", "/v1/events/batch", events)) as { results: object[] };
+  expect(results).toEqual(events.map(() => expect.objectContaining({ durability })));
 }
 
 test("post, hold, retry, dead letter, replay, look-ups, metrics, pause, live feed, partitions and kill -9: no NOPERM", async () => {
@@ -74,42 +75,52 @@ test("post, hold, retry, dead letter, replay, look-ups, metrics, pause, live fee
   const feed = (live.body as ReadableStream<Uint8Array>).getReader();
   await feed.read();
 
-  await postAll(service, eventWith("evt_retried"));
+  await postAll(service, "fsynced", eventWith("evt_retried"));
   await inState(service, "evt_retried", "sent");
   expect(new TextDecoder().decode((await feed.read()).value)).toContain("transition");
   await feed.cancel();
-  await postAll(service, eventWith("evt_refused"));
+  await postAll(service, "fsynced", eventWith("evt_refused"));
   const dead = await inState(service, "evt_refused", "dead");
   await send(service, "GET", "/v1/dead");
   await send(service, "POST", `/v1/dead/${dead.id}/replay`, { recipient: "an@example.net" });
   await inState(service, "evt_refused", "sent");
-  await postAll(service, eventWith("evt_dropped"));
+  await postAll(service, "fsynced", eventWith("evt_dropped"));
   await inState(service, "evt_dropped", "dead");
   await send(service, "POST", "/v1/dead/replay", { all: true, dryRun: true });
   await send(service, "DELETE", `/v1/dead/${(await inState(service, "evt_dropped", "dead")).id}`);
-  await postAll(service, eventWith("evt_unknown"));
+  await postAll(service, "fsynced", eventWith("evt_unknown"));
   await inState(service, "evt_unknown", "sent");
 
-  await postAll(service, eventWith("evt_left"));
+  await postAll(service, "fsynced", eventWith("evt_left"));
   await relay.until(({ silent }) => silent > 0);
   const { pid } = await service.line(({ msg }) => msg === "worker process started");
   process.kill(Number(pid), "SIGKILL");
   await inState(service, "evt_left", "sent");
 
-  await postAll(service, ...["a", "b", "c"].map((id) => eventWith(id, { hold: true })), eventWith("a", { hold: true }));
+  await postAll(
+    service,
+    "fsynced",
+    ...["a", "b", "c"].map((id) => eventWith(id, { hold: true })),
+    eventWith("a", { hold: true }),
+  );
   await send(service, "POST", "/v1/events/a/commit");
   await send(service, "POST", "/v1/events/b/rollback");
   await send(service, "POST", "/v1/events/never/rollback");
   await inState(service, "a", "sent");
   await service.line(({ eventId, level }) => eventId === "c" && level === 50);
   await send(service, "POST", "/v1/queues/critical/pause");
-  await postAll(service, eventWith("d", { delayMs: 1 }), eventWith("never"));
+  await postAll(service, "fsynced", eventWith("d", { delayMs: 1 }), eventWith("never"));
   await inState(service, "d", "queued");
   await send(service, "POST", "/v1/queues/critical/resume");
   await inState(service, "d", "sent");
 
   await send(service, "POST", "/v1/partitions", { partitions: 2 });
-  await postAll(service, ...Array.from({ length: 8 }, (_, n) => eventWith(`evt_${n}`)), eventWith("evt_left"));
+  await postAll(
+    service,
+    "fsynced",
+    ...Array.from({ length: 8 }, (_, n) => eventWith(`evt_${n}`)),
+    eventWith("evt_left"),
+  );
   for (let n = 0; n < 8; n++) await inState(service, `evt_${n}`, "sent");
   for (const path of ["/v1/queues", "/v1/partitions", "/v1/messages?state=sent", "/v1/messages?state=held", "/readyz"])
     await send(service, "GET", path);
@@ -140,7 +151,7 @@ test("on a cluster, with replicas that have each post, from the post to the mail
   });
   cleanups.push(() => service.stop());
   const ids = Array.from({ length: 20 }, (_, n) => `evt_${n}`);
-  await postAll(service, ...ids.map((id) => eventWith(id)));
+  await postAll(service, "replicated", ...ids.map((id) => eventWith(id)));
   for (const id of ids) await inState(service, id, "sent");
   expect(await send(service, "GET", "/metrics")).toContain("postpaid_redis_up 1");
   for (const { raw } of cluster.nodes) expect(await refusals(raw)).toEqual([]);

@@ -1,6 +1,8 @@
 /* What an accepted event survives, as the reply says it. How addresses are written: config.test.ts. */
 import { describe, expect, test } from "bun:test";
+import type { Redis } from "ioredis";
 import { countDelayedSyncs, readServer, writeFault } from "../../src/stream/durability.ts";
+import { startRedis } from "../support/redis.ts";
 import { onRedis } from "./fixture.ts";
 
 const on = onRedis();
@@ -120,5 +122,30 @@ describe("the durability that is promised", () => {
 
   test("is not lessened by a Redis that can write", async () => {
     expect(await writeFault(on.redis, 1)).toBeUndefined();
+  });
+
+  test("is none by a Redis that has become a replica", async () => {
+    const server = await startRedis();
+    const redis = await on.open("worker", server.address);
+    try {
+      await server.raw.replicaof("127.0.0.1", 1);
+      expect(await writeFault(redis, 1)).toStartWith("READONLY");
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test("is not believed where INFO leaves out what it depends on, and not judged while it loads", async () => {
+    const redis = await on.open("worker");
+    const info = redis.info.bind(redis);
+    for (const [section, field] of [["persistence", "aof_enabled"] as const, ["memory", "maxmemory"] as const]) {
+      redis.info = (async (asked: "memory") => {
+        const text = await info(asked);
+        return asked === section ? text.replace(new RegExp(`^${field}:.*`, "m"), "") : text;
+      }) as Redis["info"];
+      expect(await readServer(redis)).toMatchObject({ durability: "volatile", keepsKeys: false });
+    }
+    redis.info = (async (asked: "memory") => (await info(asked)).replace("loading:0", "loading:1")) as Redis["info"];
+    expect(await readServer(redis)).toBeUndefined();
   });
 });

@@ -26,6 +26,11 @@ export async function startSentinel(port: number, masterPort: number, lines: str
   };
   await until("the sentinel sees its master", sees, 30_000);
   return {
+    /** As a healthy one, that may take over. */
+    async knowsReplica(): Promise<boolean> {
+      const [replica] = (await client.call("SENTINEL", "REPLICAS", MASTER)) as string[][];
+      return ["slave", "ok"].every((flag) => replica?.includes(flag));
+    },
     async stop() {
       client.disconnect();
       server.kill("SIGKILL");
