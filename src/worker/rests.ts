@@ -7,8 +7,8 @@ import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
 import { key } from "../stream/keys.ts";
 
-const FIRST_WAIT_MS = 250;
-const MAX_WAIT_MS = 4_000;
+const FIRST_WAIT_MS = 50;
+const MAX_WAIT_MS = 2_000;
 
 export interface Rests {
   has(tag: string): boolean;

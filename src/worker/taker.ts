@@ -1,15 +1,18 @@
 /*
- * Takes as many messages as there are free slots, never more: what is taken is begun at once. A slot is free
- * again when its attempt has ended, so that the settlement and the take that fills the slot travel together.
- * Two takes may be under way, each for half of the slots: Redis works on one while what the other brought is begun.
- * While outcomes cannot be written, no more than twice the slots are owned: then nothing more is taken.
+ * Takes as many messages as there are free slots, never more. A taken message starts its attempt at once.
+ *   1. Whatever may change what can be taken calls #pump: a wake-up, an attempt that ends, a settlement, an answer.
+ *   2. #pump starts takes while slots are free, partition by partition in turn. Two takes overlap, each for at most half
+ *      of the slots: Redis runs one while we start the messages of the other.
+ *   3. A partition that brought fewer messages than requested is empty until the next wake-up, or the poll.
+ *   4. A partition that fails is left out for a while, and the others go on.
+ * Nothing here is fatal.
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { type Taken, take } from "../stream/take.ts";
-import { type Loop, startLoop } from "./loop.ts";
 import type { AskedSince } from "./relayBreaker.ts";
 import { createRests } from "./rests.ts";
+import { Slots } from "./slots.ts";
 import { createStrays, entryKeyOf } from "./strays.ts";
 
 /** The waker wakes the taker; this is for what a lost wake-up would leave. */
@@ -17,6 +20,8 @@ const POLL_MS = 1_000;
 
 /** Messages in one call: Redis does nothing else meanwhile, and an event may have 64 KiB. */
 const MAX_TAKE = 100;
+
+const MAX_TAKES = 2;
 
 export interface TakerOptions {
   redis: Redis;
@@ -49,180 +54,192 @@ interface InFlight {
   askedAt: number;
 }
 
-export interface Taker extends Loop {
-  /** By tag, entry id and rank. */
-  inFlight: ReadonlyMap<string, InFlight>;
-  /** Resolves when nothing is in flight. */
-  idle(): Promise<void>;
+interface Partition {
+  /** `empty`: the last take returned fewer than requested, and no wake-up followed. `more`: it returned all. */
+  backlog: "empty" | "unknown" | "more";
+  /** Calls under way. */
+  calls: number;
+  deal: (slots: number) => number[];
 }
 
-export function startTaker(options: TakerOptions): Taker {
-  const { redis, tags, consumer, log } = options;
-  const half = Math.ceil(options.concurrency / 2);
-  const inFlight = new Map<string, InFlight>();
-  const whenIdle: (() => void)[] = [];
-  const strays = createStrays({
-    redis,
-    consumer,
-    limit: options.concurrency * 3,
-    isInFlight: (claim) => inFlight.has(entryKeyOf(claim)),
-    log,
-  });
-  const rests = createRests(redis, tags, () => taker.wake(), log);
-  const dealers = new Map<string, (slots: number) => number[]>();
-  /** Calls under way, by tag, and the messages that all of them ask for. */
-  const calls = new Map<string, number>();
-  let asked = 0;
-  /** "more": the last take brought all that it asked for. "none": it did not, and nobody has woken us since. */
-  let backlog: "none" | "unknown" | "more" = "unknown";
-  let wakings = 0;
-  let settling = 0;
-  let turn = 0;
-  let waking = false;
-  let lastBegun = Promise.resolve();
+export class Taker {
+  /** By tag, entry id and rank. Written by #begin and by a slot's `settled`. */
+  readonly inFlight = new Map<string, InFlight>();
+  readonly #options: TakerOptions;
+  readonly #half: number;
+  readonly #slots: Slots;
+  readonly #strays: ReturnType<typeof createStrays>;
+  readonly #rests: ReturnType<typeof createRests>;
+  readonly #partitions = new Map<string, Partition>();
+  readonly #poll: Timer;
+  readonly #whenIdle: (() => void)[] = [];
+  readonly #whenQuiet: (() => void)[] = [];
+  /** Takes under way. Written by #call. */
+  #takes = 0;
+  #wakeUps = 0;
+  /** Whose turn it is, in the order of the tags. */
+  #turn = 0;
+  #isPumpDue = false;
+  #stopped = false;
+  /** Resolves when the messages of the latest take have started. */
+  #lastStart = Promise.resolve();
 
-  function begin(taken: Taken, askedAt: number): void {
-    const entryKey = entryKeyOf(taken);
-    // A failover lost the take, and handed the entry out once more: this attempt is under way.
-    if (inFlight.has(entryKey)) return;
-    inFlight.set(entryKey, { taken, askedAt });
-    strays.begun(entryKey);
-    options.begin(taken, {
-      askedAt,
-      ended() {
-        settling += 1;
-        wakeLater();
-      },
-      settled() {
-        settling -= 1;
-        inFlight.delete(entryKey);
-        if (inFlight.size === 0) for (const resolve of whenIdle.splice(0)) resolve();
-        wakeLater();
-      },
-    });
+  constructor(options: TakerOptions) {
+    const { redis, consumer, concurrency, tags, log } = options;
+    this.#options = options;
+    this.#half = Math.ceil(concurrency / 2);
+    this.#slots = new Slots(concurrency);
+    const isInFlight = (claim: Parameters<typeof entryKeyOf>[0]) => this.inFlight.has(entryKeyOf(claim));
+    this.#strays = createStrays({ redis, consumer, limit: concurrency * 3, isInFlight, log });
+    this.#rests = createRests(redis, tags, () => this.wake(), log);
+    this.#poll = setInterval(() => this.wake(), POLL_MS);
+    this.wake();
   }
 
-  function freeSlots(): number {
-    const free = options.concurrency - (inFlight.size - settling);
-    return Math.min(free, options.concurrency * 2 - inFlight.size) - asked;
+  /** There may be something to take. */
+  wake(): void {
+    this.#wakeUps += 1;
+    for (const partition of this.#partitions.values()) if (partition.backlog === "empty") partition.backlog = "unknown";
+    this.#pump();
   }
 
-  function askedSince(at: number): number {
-    return [...inFlight.values()].reduce((count, { askedAt }) => (askedAt < at ? count : count + 1), asked);
+  /** Takes nothing more. Resolves when the calls under way have ended. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#poll);
+    this.#rests.stop();
+    return this.#takes === 0 ? Promise.resolve() : new Promise((resolve) => this.#whenQuiet.push(resolve));
+  }
+
+  /** Resolves when nothing is in flight. */
+  idle(): Promise<void> {
+    return this.inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  #pump(): void {
+    while (!this.#stopped && this.#takes < MAX_TAKES) {
+      const tag = this.#next();
+      if (tag === undefined) return;
+      // Before anything is taken there: their lease must not run out while no slot is free.
+      if (this.#strays.mayBeIn(tag)) {
+        void this.#call(tag, () => this.#strays.giveBack(tag));
+        continue;
+      }
+      const free = this.#options.allowance(this.#slots.free(), (at) => this.#askedSince(at));
+      // A second take is worth its call for half of the slots.
+      if (free < (this.#takes === 0 ? 1 : this.#half)) return;
+      void this.#call(tag, () => this.#take(tag, Math.min(free, this.#half, MAX_TAKE)));
+    }
   }
 
   /** Slots that come free in one turn of the event loop are filled by one take. */
-  function wakeLater(): void {
-    if (waking) return;
-    waking = true;
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
     setImmediate(() => {
-      waking = false;
-      if (backlog !== "none") first.wake();
-      if (backlog === "more") second.wake();
+      this.#isPumpDue = false;
+      this.#pump();
     });
   }
 
-  function dealerOf(tag: string): (slots: number) => number[] {
-    const dealer = dealers.get(tag) ?? options.createDealer();
-    dealers.set(tag, dealer);
-    return dealer;
-  }
-
-  async function calling<T>(tag: string, call: () => Promise<T>): Promise<T> {
-    calls.set(tag, (calls.get(tag) ?? 0) + 1);
-    try {
-      return await call();
-    } finally {
-      calls.set(tag, (calls.get(tag) ?? 0) - 1);
-    }
-  }
-
-  /** Whether it brought all that it asked for. */
-  async function takeFrom(tag: string, count: number): Promise<boolean> {
-    asked += count;
-    const askedAt = performance.now();
-    try {
-      const taken = await take(redis, tag, consumer, count, dealerOf(tag)(count));
-      await aTurnOfItsOwn();
-      for (const one of taken) begin(one, askedAt);
-      return taken.length === count;
-    } catch (error) {
-      strays.lost(tag);
-      throw error;
-    } finally {
-      asked -= count;
-    }
-  }
-
-  /** What two takes bring together is begun one after the other, and what has ended at once is settled in between. */
-  function aTurnOfItsOwn(): Promise<void> {
-    const turnBefore = lastBegun;
-    lastBegun = turnBefore.then(async () => {
-      await nextTurn();
-      await nextTurn();
-    });
-    return turnBefore;
-  }
-
-  /** @param least slots that must be free */
-  async function round(least: number): Promise<number> {
-    const wakingsBefore = wakings;
-    let isMore = false;
-    let skipped = false;
-    const firstTag = turn++; // also when one of them fails: the others have their turn
+  /** The next partition in turn that may be taken from. */
+  #next(): string | undefined {
+    const { tags } = this.#options;
     for (let i = 0; i < tags.length; i++) {
-      const tag = tags[(firstTag + i) % tags.length] as string;
-      if (rests.has(tag)) continue;
-      const begunAt = performance.now();
-      try {
-        if (strays.mayBeIn(tag)) {
-          if (calls.get(tag)) {
-            skipped = true;
-            continue;
-          }
-          await calling(tag, () => strays.giveBack(tag)); // first: their lease must not run out while no slot is free
-        }
-        const free = options.allowance(freeSlots(), askedSince);
-        if (free < least) return POLL_MS; // an attempt that ends wakes it, the breaker, or the other take
-        const wasAllThere = await calling(tag, () => takeFrom(tag, Math.min(free, half, MAX_TAKE)));
-        rests.answered(tag);
-        if (!wasAllThere) continue;
-      } catch (error) {
-        if (tags.length === 1) throw error;
-        rests.failed(tag, error, begunAt);
-        continue;
-      }
-      isMore = true;
-      backlog = "more";
-      second.wake();
+      const tag = tags[this.#turn++ % tags.length] as string;
+      const { backlog, calls } = this.#partitionOf(tag);
+      if (this.#rests.has(tag)) continue;
+      const mayGo = this.#strays.mayBeIn(tag)
+        ? calls === 0
+        : backlog === "more" || (backlog === "unknown" && calls === 0);
+      if (mayGo) return tag;
     }
-    if (!isMore && !skipped && wakings === wakingsBefore) backlog = "none";
-    return isMore ? 0 : POLL_MS;
+    return undefined;
   }
 
-  const first = startLoop("taker", log, () => round(1));
-  const second = startLoop("second taker", log, async () => {
-    try {
-      return await round(half);
-    } finally {
-      if (backlog !== "none") first.wake(); // it may have found the slots that this one asked for taken
-    }
-  });
+  #partitionOf(tag: string): Partition {
+    const known = this.#partitions.get(tag);
+    if (known !== undefined) return known;
+    const made: Partition = { backlog: "unknown", calls: 0, deal: this.#options.createDealer() };
+    this.#partitions.set(tag, made);
+    return made;
+  }
 
-  const taker: Taker = {
-    wake() {
-      wakings += 1;
-      if (backlog === "none") backlog = "unknown";
-      first.wake();
-    },
-    async stop() {
-      rests.stop();
-      await Promise.all([first.stop(), second.stop()]);
-    },
-    inFlight,
-    idle: () => (inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => whenIdle.push(resolve))),
-  };
-  return taker;
+  /** Never rejects. */
+  async #call(tag: string, call: () => Promise<void>): Promise<void> {
+    const partition = this.#partitionOf(tag);
+    const startedAt = performance.now();
+    this.#takes += 1;
+    partition.calls += 1;
+    try {
+      await call();
+      this.#rests.answered(tag);
+    } catch (error) {
+      this.#strays.lost(tag);
+      if (!this.#stopped) this.#rests.failed(tag, error, startedAt);
+    }
+    this.#takes -= 1;
+    partition.calls -= 1;
+    if (this.#takes === 0) for (const resolve of this.#whenQuiet.splice(0)) resolve();
+    this.#pump();
+  }
+
+  async #take(tag: string, count: number): Promise<void> {
+    const { redis, consumer } = this.#options;
+    const partition = this.#partitionOf(tag);
+    const wakeUpsBefore = this.#wakeUps;
+    const askedAt = performance.now();
+    this.#slots.ask(count);
+    try {
+      const taken = await take(redis, tag, consumer, count, partition.deal(count));
+      if (taken.length === count) partition.backlog = "more";
+      else partition.backlog = this.#wakeUps === wakeUpsBefore ? "empty" : "unknown";
+      await this.#startTurn();
+      for (const one of taken) this.#begin(one, askedAt);
+    } finally {
+      this.#slots.answer(count);
+    }
+  }
+
+  /**
+   * Two replies in one event-loop turn are started in separate turns, so that the first batch can be settled before the
+   * second starts.
+   */
+  #startTurn(): Promise<void> {
+    const before = this.#lastStart;
+    this.#lastStart = before.then(async () => {
+      await nextTurn();
+      await nextTurn();
+    });
+    return before;
+  }
+
+  #begin(taken: Taken, askedAt: number): void {
+    const entryKey = entryKeyOf(taken);
+    // A failover lost the take, and handed the entry out once more: this attempt is under way.
+    if (this.inFlight.has(entryKey)) return;
+    this.inFlight.set(entryKey, { taken, askedAt });
+    this.#strays.begun(entryKey);
+    const slot = this.#slots.begin();
+    this.#options.begin(taken, {
+      askedAt,
+      ended: () => {
+        slot.end();
+        this.#pumpSoon();
+      },
+      settled: () => {
+        slot.settle();
+        this.inFlight.delete(entryKey);
+        if (this.inFlight.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+        this.#pumpSoon();
+      },
+    });
+  }
+
+  #askedSince(at: number): number {
+    const later = [...this.inFlight.values()].filter(({ askedAt }) => askedAt >= at);
+    return later.length + this.#slots.asked;
+  }
 }
 
 function nextTurn(): Promise<void> {

@@ -38,7 +38,7 @@ import { type AskedSince, createRelayBreaker, oneAtATime } from "./relayBreaker.
 import { createSentLately } from "./sentLately.ts";
 import { createSettler } from "./settler.ts";
 import { createSuspects } from "./suspects.ts";
-import { type Slot, startTaker } from "./taker.ts";
+import { type Slot, Taker } from "./taker.ts";
 import { startWaker } from "./waker.ts";
 
 export interface WorkerOptions {
@@ -154,7 +154,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     return oneAtATime(storeAwaySince, askedSince);
   }
 
-  const taker = startTaker({
+  const taker = new Taker({
     redis,
     tags: entered,
     consumer,

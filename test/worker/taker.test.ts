@@ -1,11 +1,11 @@
 /* The taker on a real Redis: what fills its slots, and what does not make it ask. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { PRIORITIES } from "../../src/domain/lifecycle.ts";
-import { key, partitionOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
+import { GROUP, key, partitionOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
 import { sent } from "../../src/stream/settle.ts";
 import type { Taken } from "../../src/stream/take.ts";
 import { createDealer } from "../../src/worker/priorities.ts";
-import { startTaker, type Taker } from "../../src/worker/taker.ts";
+import { Taker } from "../../src/worker/taker.ts";
 import { accepted, DAY_MS, onRedis } from "../stream/fixture.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
@@ -28,7 +28,7 @@ function start(
   createDealer: () => (slots: number) => number[] = () => (slots) => [slots, 0, 0],
 ) {
   const open = { now: 0, most: 0 };
-  const taker = startTaker({
+  const taker = new Taker({
     redis: on.redis,
     tags: tagsOf(partitions),
     consumer: "a",
@@ -155,4 +155,33 @@ describe("a partition that fails", () => {
     await post([20, 0], "later");
     await until("its own are begun", () => begun === 320);
   });
+});
+
+test("an entry that a failover hands out again is not begun twice while its attempt is under way", async () => {
+  const begun: string[] = [];
+  const { taker } = start(1, 4, (taken) => {
+    begun.push(taken.messageId);
+    return new Promise<void>((resolve) => held.push(resolve));
+  });
+  await post([1], "evt");
+  taker.wake();
+  await until("it is begun", () => begun.length === 1);
+  // The new master has not heard of the take.
+  const [id = ""] = begun;
+  const [tag, queue] = [tagOf(0), key.queue(tagOf(0), 0)];
+  const [entry] = await on.server.raw.xrange(queue, "-", "+");
+  await on.server.raw.hset(key.message(tag, id), { s: "queued" });
+  await on.server.raw.hdel(key.message(tag, id), "o");
+  await on.server.raw.xack(queue, GROUP, entry?.[0] ?? "");
+  await on.server.raw.xgroup("SETID", queue, GROUP, "0");
+  const before = await takes();
+  taker.wake();
+  await until("it was taken again", async () => {
+    const pending = (await on.server.raw.xpending(queue, GROUP)) as [number];
+    return pending[0] === 1 && (await takes()) > before;
+  });
+  await post([1], "later");
+  taker.wake();
+  await until("a later one is begun", () => begun.length >= 2);
+  expect(new Set(begun).size).toBe(begun.length);
 });
