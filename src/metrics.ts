@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Event } from "./domain/event.ts";
 import type { Ingress, Posted } from "./domain/ingress.ts";
 import { STATES } from "./domain/lifecycle.ts";
+import type { Notice } from "./domain/notice.ts";
 import { REFUSAL_REASONS, type RefusalReason } from "./http/refusals.ts";
 import { STRIPE_OUTCOMES, type StripeOutcome } from "./http/stripeOutcome.ts";
 import type { JournalStats } from "./journal/journal.ts";
@@ -173,6 +174,12 @@ export function createMetrics(
         const posted = await ingress.post(event, acceptedAt);
         posts.inc({ result: resultOf(posted) });
         return posted;
+      },
+      async learn(notice: Notice, acceptedAt?: number) {
+        const learned = await ingress.learn(notice, acceptedAt);
+        const posted = learned.kind === "event" ? learned.accepted : learned;
+        if (posted.kind !== "unpaid" && posted.kind !== "unmailable") posts.inc({ result: resultOf(posted) });
+        return learned;
       },
     }),
   };

@@ -33,6 +33,7 @@ const instant: Ingress = {
     durability: "written",
   }),
   commit: async () => ({ kind: "not_found" }),
+  learn: async () => ({ kind: "unpaid" }),
   rollback: async () => ({ kind: "unavailable", reason: "this one keeps nothing" }),
 };
 const real = openIngress(redis, { delayMs: 10_000, log });

@@ -1,5 +1,6 @@
 import type { Event } from "./event.ts";
 import type { State } from "./lifecycle.ts";
+import type { Notice, Understood } from "./notice.ts";
 
 /**
  * What a 2xx stands for. `replicated`: in Redis, and on MIN_REPLICAS replicas of it. `fsynced`: on the disk of this one
@@ -67,10 +68,20 @@ export type RolledBack =
   | { kind: "journaled"; messageId: string }
   | Unavailable;
 
+export type Learned =
+  /** Of all that is known by now. `amended`: a message was there, and has this event from now on. */
+  | { kind: "event"; event: Event; accepted: Accepted; amended: boolean }
+  /** It is kept, for the next ones of its payment. */
+  | Exclude<Understood, { kind: "event" }>
+  | Extract<Posted, { kind: "full" }>
+  | Unavailable;
+
 /** Where events are taken in, and decided. */
 export interface Ingress {
   /** @param acceptedAt epoch ms, when it was accepted before it came here: its delay began then */
   post(event: Event, acceptedAt?: number): Promise<Posted>;
   commit(eventId: string): Promise<Committed>;
   rollback(eventId: string): Promise<RolledBack>;
+  /** A notice of a payment: its event is posted as soon as all notices together make one. @param acceptedAt as of a post */
+  learn(notice: Notice, acceptedAt?: number): Promise<Learned>;
 }

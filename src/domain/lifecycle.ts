@@ -14,7 +14,7 @@ import type { Event } from "./event.ts";
  *                                        ├── promote ── UNKNOWN, to be resent ◀┘ │
  *                                        └── replay ─── UNKNOWN, held ◀──────────┘, DEAD
  *
- *   undecided: HELD -> HELD, asked in vain.
+ *   undecided: HELD -> HELD, asked in vain.   amend: SCHEDULED or QUEUED -> the same, with another event of its payment.
  *   With no delay, enqueue and commit go straight to QUEUED; an event that was rolled back before goes to CANCELLED.
  *   rollback: any state but SENDING and SENT -> CANCELLED.   cancel: SENDING -> CANCELLED, nothing was said yet.
  *   drop: DEAD or a held UNKNOWN -> CANCELLED.   reclaim buries what has no retries left.

@@ -18,6 +18,8 @@ export interface Notice {
   paymentId: string;
   /** From the page that the payer filled in. */
   isFirstHand: boolean;
+  /** It names no booking, and another notice of the payment may. */
+  expectsMore: boolean;
   /** The money is there. */
   paid?: Paid | undefined;
   /** No money moves. */

@@ -4,17 +4,16 @@
  * Stripe sends it again, for up to three days, and in the end switches the endpoint off. What could not be stored
  * is a 503, and comes again. A payment without its mail is said by us instead: stripeOutcome.ts.
  *
- * An endpoint should listen to one kind of event: checkout.session.completed and
- * checkout.session.async_payment_succeeded where Checkout is used (they have the customer's address, name and
- * language), else payment_intent.succeeded. With more of them the first to come defines the mail, and the others
- * are its duplicates, within DEDUP_TTL_MS. A subscription's session names no payment and shares no id with it.
+ * What all events of a payment say makes one mail (domain/notice.ts): those that come before its first attempt begins.
+ * checkout.session.completed knows most, and where it is captured or paid later another event says so. A subscription's
+ * session names no payment and shares no id with it.
  */
 import type { Context } from "hono";
 import type { Logger } from "pino";
 import { z } from "zod";
 import type { Event } from "../domain/event.ts";
 import type { Ingress } from "../domain/ingress.ts";
-import { lossesOf, type Notice, understand } from "../domain/notice.ts";
+import { lossesOf, type Notice } from "../domain/notice.ts";
 import { answer } from "./answer.ts";
 import { decodeJson, decodeText, type Read, readBytes } from "./body.ts";
 import { problem, refuse } from "./problem.ts";
@@ -40,7 +39,7 @@ export interface StripeDeps {
 /** Stripe's own: 50 keys of metadata with 500 characters each take 75 KB of UTF-8, or 150 KB of escapes. */
 const MAX_STRIPE_BYTES = 1_048_576;
 
-const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; listen to one kind, for the first event of a payment defines its mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601 with an offset) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
+const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; those of one payment make one mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601 with an offset) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
 
 /** The envelope; what is inside `object` depends on `type`. */
 const stripeInput = z
@@ -74,20 +73,12 @@ export function stripeRoutes(deps: StripeDeps): Route[] {
     const { mapped, ...envelope } = mapStripeEvent(json.value);
     if (mapped.kind === "none") return ignored(mapped.why, mapped.reason, envelope);
     if (mapped.notice.isTest && !sendsTestEvents) return ignored("test_event", TEST_EVENT, envelope);
-    if (mapped.unpaid !== undefined) return ignored("unpaid", mapped.unpaid, envelope);
-    return take(mapped.notice, envelope);
+    return take(mapped.notice, mapped.unpaid, envelope);
   }
 
   function ignored(outcome: StripeOutcome, reason: string, envelope: StripeEnvelope): Response {
     watch(outcome, { ...envelope, reason });
     return reply({ received: true, ignored: reason });
-  }
-
-  async function take(notice: Notice, envelope: StripeEnvelope): Promise<Response> {
-    const understood = understand([notice]);
-    if (understood.kind === "unpaid") return ignored("unpaid", "nobody says that it is paid", envelope);
-    if (understood.kind === "unmailable") return ignored(understood.lack, understood.reason, envelope);
-    return post(understood.event, envelope);
   }
 
   /** A wrong signature is a 400, as in Stripe's own examples: it is about the body, and asks for no credentials. */
@@ -109,26 +100,29 @@ export function stripeRoutes(deps: StripeDeps): Route[] {
     return text.ok ? decodeJson(text.value) : text;
   }
 
-  async function post(event: Event, envelope: StripeEnvelope): Promise<Response> {
-    const posted = await ingress.post(event);
-    switch (posted.kind) {
-      case "accepted":
-      case "conflict": {
-        // The same payment told in other words, by another type of event, is still the same payment.
-        const duplicate = posted.kind === "conflict" || posted.duplicate;
-        const { messageId } = posted;
-        const outcome = duplicate ? "duplicate" : lossesOf(event).length > 0 ? "poorer" : "accepted";
+  async function take(notice: Notice, unpaid: string | undefined, envelope: StripeEnvelope): Promise<Response> {
+    const learned = await ingress.learn(notice);
+    switch (learned.kind) {
+      case "event": {
+        const { event, accepted, amended } = learned;
+        const { messageId, duplicate } = accepted;
+        const isNew = !duplicate || amended;
+        const outcome = !isNew ? "duplicate" : lossesOf(event).length > 0 ? "poorer" : amended ? "amended" : "accepted";
         watch(outcome, { ...envelope, eventId: event.id, messageId, duplicate, notes: headsOf(event) });
         return reply({ received: true, id: messageId, duplicate });
       }
+      case "unpaid":
+        return ignored("unpaid", unpaid ?? "nobody has said that it is paid", envelope);
+      case "unmailable":
+        return ignored(learned.lack, learned.reason, envelope);
       case "full":
         watch("refused", envelope);
         return refuse(
-          problem("backlog-full", `${posted.limit} messages wait already. Send the same event again later.`),
+          problem("backlog-full", `${learned.limit} messages wait already. Send the same event again later.`),
         );
       case "unavailable":
         watch("refused", envelope);
-        return refuse(problem("unavailable", `${posted.reason}. Sending the same event again is safe.`));
+        return refuse(problem("unavailable", `${learned.reason}. Sending the same event again is safe.`));
     }
   }
 

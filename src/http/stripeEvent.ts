@@ -101,6 +101,7 @@ function noticeOf(payment: Payment, created: number | undefined, isTest: boolean
     eventId: `stripe_${payment.id}`,
     paymentId: payment.id,
     isFirstHand: payment.isFirstHand,
+    expectsMore: !payment.isFirstHand && payment.isShared && textsOf(payment.bookingIds).length === 0,
     ...(payment.unpaid === undefined ? { paid } : {}),
     isTest,
     addresses: textsOf(payment.addresses),

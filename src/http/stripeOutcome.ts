@@ -10,6 +10,8 @@ const OUTCOMES = {
   accepted: false,
   /** The mail lacks something that was given in a form that cannot be read. */
   poorer: true,
+  /** It added to a mail that waits. */
+  amended: false,
   duplicate: false,
   /** Nobody has said so far that it is paid. */
   unpaid: false,

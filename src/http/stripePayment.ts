@@ -8,6 +8,8 @@ import { z } from "zod";
 export interface Payment {
   /** The payment intent's, where there is one: the session and the charge of a payment name it too. */
   id: string;
+  /** The id is one that other objects name, too. */
+  isShared: boolean;
   /** Of a session: the payer filled it in. */
   isFirstHand: boolean;
   /** Why nothing is paid so far; undefined: it is paid. */
@@ -138,6 +140,7 @@ function fromSession(object: unknown): Payment | NoPayment {
   const isPaid = status === "paid" || status === "no_payment_required";
   return {
     id: session.payment_intent ?? session.id,
+    isShared: session.payment_intent !== undefined,
     isFirstHand: true,
     unpaid: isPaid ? undefined : `its payment_status is ${status ?? "missing"}`,
     ...moneyOf(session, session.amount_total),
@@ -170,6 +173,7 @@ function fromIntent(object: unknown): Payment | NoPayment {
   const charge = intent.latest_charge ?? intent.charges?.data[0];
   return {
     id: intent.id,
+    isShared: true,
     isFirstHand: false,
     unpaid: undefined,
     ...moneyOf(intent, intent.amount_received),
@@ -189,6 +193,7 @@ function fromCharge(object: unknown): Payment | NoPayment {
   const charge = parsed.data;
   return {
     id: charge.payment_intent ?? charge.id,
+    isShared: charge.payment_intent !== undefined,
     isFirstHand: false,
     unpaid: charge.captured === false ? "the charge is authorized and not captured yet" : undefined,
     ...moneyOf(charge, charge.amount_captured ?? charge.amount),

@@ -13,8 +13,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
 import type { Event } from "../domain/event.ts";
-import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
-import type { KeptEntry } from "./entry.ts";
+import type { Committed, Ingress, Learned, Posted, RolledBack } from "../domain/ingress.ts";
+import type { Notice } from "../domain/notice.ts";
+import { isAddition, type KeptEntry } from "./entry.ts";
 import { createFailures } from "./failures.ts";
 import type { Journal } from "./journal.ts";
 import { newPass, type Pass, type Verdict } from "./pass.ts";
@@ -118,8 +119,9 @@ export function createDrain(options: DrainOptions): Drain {
     const done: KeptEntry[] = [];
     for (let i = 0; i < entries.length; ) {
       const run = [entries[i] as KeptEntry];
-      while (run[0]?.kind === "post" && entries[i + run.length]?.kind === "post") {
-        run.push(entries[i + run.length] as KeptEntry);
+      for (let next = entries[i + 1]; isAddition(run[0] as KeptEntry) && next !== undefined && isAddition(next); ) {
+        run.push(next);
+        next = entries[i + run.length];
       }
       i += run.length;
       if (now.again) break;
@@ -130,10 +132,11 @@ export function createDrain(options: DrainOptions): Drain {
     return done;
   }
 
-  function mayGo({ eventId, kind }: KeptEntry, { keptBack, shut, full }: Pass): boolean {
+  function mayGo(entry: KeptEntry, { keptBack, shut, full }: Pass): boolean {
+    const { eventId } = entry;
     const partition = partitionOf(eventId);
     if (shut.has(partition) || keptBack.has(eventId)) return false;
-    if (kind !== "post" || !full.has(partition)) return true;
+    if (!isAddition(entry) || !full.has(partition)) return true;
     keptBack.add(eventId);
     return false;
   }
@@ -166,20 +169,20 @@ export function createDrain(options: DrainOptions): Drain {
 
   async function takeOverOne(entry: KeptEntry): Promise<Verdict> {
     const { eventId, kind } = entry;
-    let event: Event | undefined;
+    let added: unknown;
     try {
-      if (kind === "post") event = JSON.parse(entry.json) as Event;
+      if (isAddition(entry)) added = JSON.parse(entry.json);
     } catch (error) {
       putAside(entry, error);
       return "failed";
     }
-    const answer = await upstream.ask<Posted | Committed | RolledBack>(entry, () =>
-      event !== undefined
-        ? inner.post(event, entry.at)
-        : kind === "commit"
-          ? inner.commit(eventId)
-          : inner.rollback(eventId),
-    );
+    const asks: Record<KeptEntry["kind"], () => Promise<Posted | Committed | RolledBack | Learned>> = {
+      post: () => inner.post(added as Event, entry.at),
+      notice: () => inner.learn(added as Notice, entry.at),
+      commit: () => inner.commit(eventId),
+      rollback: () => inner.rollback(eventId),
+    };
+    const answer = await upstream.ask(entry, asks[kind]);
     if (answer === "failed" && failures.count(entry, upstream.taken(entry)) > MAX_FAILURES) putAside(entry);
     if (answer !== "failed" && answer !== "away") failures.forget(entry);
     if (answer === "away" || answer === "failed") return answer;
@@ -191,7 +194,7 @@ export function createDrain(options: DrainOptions): Drain {
       journal.find(eventId).some(({ kind }) => kind === "post")
     )
       return "lost";
-    if (answer.kind === "conflict" || answer.kind === "not_found") {
+    if (answer.kind === "conflict" || answer.kind === "not_found" || answer.kind === "unmailable") {
       log.warn({ eventId, kind, answer: answer.kind }, "journal entry came to nothing");
     }
     return "done";

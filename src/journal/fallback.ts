@@ -10,7 +10,8 @@
  */
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
-import type { Committed, Ingress, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
+import type { Accepted, Committed, Ingress, Learned, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
+import { type Notice, understand } from "../domain/notice.ts";
 import { firstState, isSameEvent, planOf } from "../domain/plan.ts";
 import { createDrain } from "./drain.ts";
 import type { Entry } from "./entry.ts";
@@ -58,7 +59,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
   }
 
   /** What the other ingress answers; undefined when it is not asked, or has no answer. */
-  async function ask<T extends Posted | Committed | RolledBack>(
+  async function ask<T extends Posted | Committed | RolledBack | Learned>(
     question: Pick<Entry, "kind" | "eventId">,
     put: () => Promise<T>,
   ): Promise<Exclude<T, Unavailable> | PutOnly | undefined> {
@@ -73,6 +74,11 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
   async function post(event: Event): Promise<Posted> {
     const answer = await ask({ kind: "post", eventId: event.id }, () => inner.post(event));
     return answer === undefined || answer.kind === "put" ? journalPost(event) : answer;
+  }
+
+  async function learn(notice: Notice): Promise<Learned> {
+    const answer = await ask({ kind: "notice", eventId: notice.eventId }, () => inner.learn(notice));
+    return answer === undefined || answer.kind === "put" ? journalNotice(notice) : answer;
   }
 
   async function commit(eventId: string): Promise<Committed> {
@@ -114,6 +120,35 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
     };
   }
 
+  /** What it comes to as far as the journal knows: Redis may know more of this payment. */
+  async function journalNotice(notice: Notice): Promise<Learned> {
+    const { eventId } = notice;
+    const json = JSON.stringify(notice);
+    const kept = journal.find(eventId);
+    const others = kept.filter((entry) => entry.kind === "notice");
+    const known = others.find((entry) => entry.json === json);
+    const at = known?.at ?? now();
+    const written =
+      known === undefined
+        ? await keep({ kind: "notice", eventId, bodyHash: "", json, at })
+        : await journal.written(known);
+    if (!written) return { kind: "unavailable", reason: NO_ROOM };
+    const before = others.map((entry) => JSON.parse(entry.json) as Notice);
+    const understood = understand(known === undefined ? [...before, notice] : before);
+    if (understood.kind !== "event") return understood;
+    const { event } = understood;
+    const plan = planOf(event, options.delayMs);
+    const accepted: Accepted = {
+      kind: "accepted",
+      messageId: messageIdOf(eventId),
+      state: kept.some(({ kind }) => kind === "rollback") ? "cancelled" : firstState(plan),
+      dueAt: at + plan.delayMs,
+      duplicate: known !== undefined || understand(before).kind === "event",
+      durability: "journaled",
+    };
+    return { kind: "event", event, accepted, amended: false };
+  }
+
   async function journalDecision(kind: "commit" | "rollback", eventId: string) {
     // A commit that came before its event comes to nothing: only what follows the last post counts.
     const entries = journal.find(eventId);
@@ -144,6 +179,7 @@ export function createFallback(options: FallbackOptions): FallbackIngress {
 
   return {
     post: (event) => readable(() => post(event)),
+    learn: (notice) => readable(() => learn(notice)),
     commit: (eventId) => readable(() => commit(eventId)),
     rollback: (eventId) => readable(() => rollback(eventId)),
     stop: () => drain.stop(),

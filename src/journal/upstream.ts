@@ -3,8 +3,8 @@
  * how much it has taken. An error that nobody foresaw is no verdict on what was asked: the same may be asked again.
  */
 import type { Logger } from "pino";
-import type { Committed, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
-import type { Entry } from "./entry.ts";
+import type { Committed, Learned, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
+import { type Entry, isAddition } from "./entry.ts";
 
 type Question = Pick<Entry, "kind" | "eventId">;
 
@@ -21,7 +21,7 @@ export interface Upstream {
    * Its answer; else "away", put only, "refused" (a post, of which it takes none now), or "failed" with an error that may
    * be this question's or everybody's.
    */
-  ask<T extends Posted | Committed | RolledBack>(
+  ask<T extends Posted | Committed | RolledBack | Learned>(
     question: Question,
     put: () => Promise<T>,
   ): Promise<Exclude<T, Unavailable> | PutOnly | "away" | "refused" | "failed">;
@@ -45,7 +45,7 @@ function unknownPartition() {
     refusesPosts: false,
     /** What the log says is wrong: once, until the next answer. */
     said: undefined as "away" | "failed" | undefined,
-    taken: { post: 0, commit: 0, rollback: 0 },
+    taken: { post: 0, commit: 0, rollback: 0, notice: 0 },
   };
 }
 
@@ -59,7 +59,7 @@ export function createUpstream(partitionOf: (eventId: string) => number, log: Lo
   }
 
   return {
-    async ask<T extends Posted | Committed | RolledBack>(question: Question, put: () => Promise<T>) {
+    async ask<T extends Posted | Committed | RolledBack | Learned>(question: Question, put: () => Promise<T>) {
       const { kind, eventId } = question;
       const partition = of(eventId);
       try {
@@ -67,7 +67,7 @@ export function createUpstream(partitionOf: (eventId: string) => number, log: Lo
         if (answer.kind !== "unavailable") {
           partition.away = false;
           partition.isShort = false;
-          if (kind === "post") partition.refusesPosts = false;
+          if (isAddition(question)) partition.refusesPosts = false;
           if (!partition.refusesPosts) partition.said = undefined;
           if (answer.kind !== "full") partition.taken[kind] += 1;
           return answer as Exclude<T, Unavailable>;
@@ -86,7 +86,7 @@ export function createUpstream(partitionOf: (eventId: string) => number, log: Lo
         return "failed";
       }
     },
-    isAway: ({ kind, eventId }) => of(eventId).away || (kind === "post" && of(eventId).refusesPosts),
+    isAway: (question) => of(question.eventId).away || (isAddition(question) && of(question.eventId).refusesPosts),
     isShort: ({ eventId }) => of(eventId).isShort,
     presumeBack(eventId) {
       of(eventId).away = false;

@@ -68,11 +68,19 @@ function plan(posted: Waiting, partition: number, options: IngressOptions): Plan
   const delayMs = held ? plannedMs : Math.max(0, plannedMs - elapsedMs);
   const checkMs = held ? options.firstCheckMs : -1;
   const messageId = messageIdOf(event.id, partition);
-  const digests = `${bookingDigest(event.data.booking.id)}|${digestOf(event.data.customer.email)}`;
   const planned = `${delayMs} ${checkMs} ${elapsedMs}`;
   const said = event.notes === undefined ? ["", ""] : [" said", `\n${summaryOf(event.notes)}`];
-  const text = `${messageId}|${digests}\n${planned}${said[0]}\t${rank}${bodyHash}${event.id}${said[1]}`;
+  const text = `${messageId}|${digestsOf(event)}\n${planned}${said[0]}\t${rank}${bodyHash}${event.id}${said[1]}`;
   return { posted, messageId, text, json };
+}
+
+/** What it is looked up by: its booking, '|', its recipient. */
+export function digestsOf({ data: { booking, customer } }: Event): string {
+  return `${bookingDigest(booking.id)}|${digestOf(customer.email)}`;
+}
+
+export function amendReason({ notes }: Event): string {
+  return notes === undefined ? "amended" : `amended; ${summaryOf(notes)}`;
 }
 
 /** An empty line says the same as the one before it. */

@@ -4,7 +4,8 @@
  * No event fails because of another one in its call.
  */
 import type { Redis } from "ioredis";
-import type { Committed, Ingress, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
+import type { Event } from "../domain/event.ts";
+import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
@@ -12,9 +13,10 @@ import { answersOf, type IngressOptions, type Planned, plannedOf, type Waiting }
 import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
 import { key, partitionOf, tagOf } from "./keys.ts";
 import { earlierHomesOf, type Layout, layoutOf } from "./layout.ts";
+import { createLearn } from "./learn.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
-import { createWrite, type Short, type Written } from "./replicas.ts";
+import { createWrite, orUnavailable, unavailable, type Written } from "./replicas.ts";
 import { script } from "./script.ts";
 import { commit, type Decided, Moved, rollback } from "./transaction.ts";
 
@@ -197,12 +199,15 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
     return { ...unavailable(decided.short), said: answer };
   }
 
+  function post(event: Event, acceptedAt?: number): Promise<Posted> {
+    return new Promise((resolve, reject) => {
+      place({ event, acceptedAt, resolve, reject, version: 0, moves: 0 });
+    });
+  }
+
   return {
-    post(event, acceptedAt) {
-      return new Promise((resolve, reject) => {
-        place({ event, acceptedAt, resolve, reject, version: 0, moves: 0 });
-      });
-    },
+    post,
+    learn: createLearn({ write, post, decideAtHome }, options),
     commit: (eventId) =>
       decided("commit", eventId, (node, tag, id, version) => commit(node, tag, id, undefined, version)),
     rollback: (eventId) =>
@@ -210,19 +215,6 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
         rollback(node, tag, id, options.retentionMs, undefined, version),
       ),
   };
-}
-
-async function orUnavailable<T>(call: () => Promise<Written<T>>): Promise<Written<T> | Unavailable> {
-  try {
-    return await call();
-  } catch (error) {
-    if (error instanceof RedisAway) return { kind: "unavailable", reason: error.message };
-    throw error;
-  }
-}
-
-function unavailable({ reason, connection }: Short): Unavailable {
-  return { kind: "unavailable", reason, writtenOver: connection };
 }
 
 function refuse(batch: readonly Waiting[], reason: string): void {

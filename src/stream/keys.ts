@@ -35,6 +35,11 @@ const NAMES = {
   deadTold: ":dead:told",
   /** STRING for what people were told of once: when it happened last, epoch ms. Lives a week; in the first partition. */
   news: ":news:",
+  /**
+   * LIST of what was said of a payment (domain/notice.ts), JSON, with the id behind this name that its message has in the
+   * first partition, where all of them are. Lives for the retention, and 60 days while nobody said that it is paid.
+   */
+  notices: ":notices:",
   /** STREAM of transitions, the latest FEED_LENGTH entries: field t, a line each: message id|state|attempt|reason. */
   feed: ":feed",
   /** HASH of counters that only grow: `in:<state>`, `out:<state>`. */
@@ -102,6 +107,7 @@ export const key = {
   deadGroups: (tag: string) => `${tag}${NAMES.deadGroups}`,
   deadTold: (tag: string) => `${tag}${NAMES.deadTold}`,
   news: (tag: string, name: string) => `${tag}${NAMES.news}${name}`,
+  notices: (tag: string, messageId: string) => `${tag}${NAMES.notices}${messageId}`,
   feed: (tag: string) => `${tag}${NAMES.feed}`,
   counts: (tag: string) => `${tag}${NAMES.counts}`,
   paused: (tag: string) => `${tag}${NAMES.paused}`,
@@ -132,6 +138,7 @@ local TAG, GROUP = KEYS[1], '${GROUP}'
 local QUEUE = { ${PRIORITIES.map((name, rank) => `['${rank}'] = TAG .. '${NAMES.queue}${name}'`).join(", ")} }
 local DUE, HELD, DEAD = TAG .. '${NAMES.due}', TAG .. '${NAMES.held}', TAG .. '${NAMES.dead}'
 local DEAD_GROUPS, DEAD_TOLD = TAG .. '${NAMES.deadGroups}', TAG .. '${NAMES.deadTold}'
+local NOTICES = TAG .. '${NAMES.notices}'
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
 local SEEN, REWIND = TAG .. '${NAMES.seen}', TAG .. '${NAMES.rewind}'

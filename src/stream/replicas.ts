@@ -9,6 +9,7 @@
  * Redis counts from the connection's latest command on, also one that wrote nothing: a repeated post waits, too.
  */
 import type { Redis } from "ioredis";
+import type { Unavailable } from "../domain/ingress.ts";
 import { RedisAway } from "./fault.ts";
 import { findOwnersAgain, ownerOf } from "./nodes.ts";
 import { orAway } from "./script.ts";
@@ -37,6 +38,19 @@ export type Write = <T>(tag: string, command: (node: Redis) => Promise<T>) => Pr
 interface Lane {
   underWay?: Promise<number> | undefined;
   next?: Promise<number> | undefined;
+}
+
+export async function orUnavailable<T>(call: () => Promise<Written<T>>): Promise<Written<T> | Unavailable> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof RedisAway) return { kind: "unavailable", reason: error.message };
+    throw error;
+  }
+}
+
+export function unavailable({ reason, connection }: Short): Unavailable {
+  return { kind: "unavailable", reason, writtenOver: connection };
 }
 
 /** @param least replicas that must have a write; 0 asks for none */

@@ -2,6 +2,7 @@
 import type { Redis } from "ioredis";
 import type { Committed, RolledBack } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
+import amendSource from "./amend.lua" with { type: "text" };
 import checkSource from "./check.lua" with { type: "text" };
 import commitSource from "./commit.lua" with { type: "text" };
 import { key } from "./keys.ts";
@@ -12,6 +13,7 @@ import undecidedSource from "./undecided.lua" with { type: "text" };
 
 const commitScript = script("commit", commitSource, "allow-oom");
 const rollbackScript = script("rollback", rollbackSource, "allow-oom");
+const amendScript = script("amend", amendSource);
 const checkScript = script("check", checkSource, "allow-oom");
 const undecidedScript = script("undecided", undecidedSource, "allow-oom");
 
@@ -66,6 +68,27 @@ export async function rollback(
   const [kind, id, state, changed] = reply as ["cancelled" | "in_flight" | "too_late" | "moved", string, State, number];
   if (kind === "moved") throw new Moved();
   return { answer: { kind, messageId: id, state }, changed: changed === 1 };
+}
+
+/** What has become of an event that more is known of than when it was posted. */
+export type Amended =
+  | { kind: "not_found" }
+  /** `known`: it is as it was: an attempt has begun, or it is no event that it may take the place of. */
+  | { kind: "amended" | "known"; messageId: string; state: State; dueAt: number };
+
+/** SCHEDULED | QUEUED -> the same, with another event. @param args of amend.lua, from the third on. Throws RedisAway, Moved. */
+export async function amend(
+  redis: Redis,
+  tag: string,
+  messageId: string,
+  version: number,
+  args: readonly string[],
+): Promise<Decided<Amended>> {
+  const reply = await amendScript(redis, tag, [messageId, version, ...args]);
+  const [kind, id, state, dueAt] = reply as [Amended["kind"] | "moved", string, State, string | number];
+  if (kind === "moved") throw new Moved();
+  if (kind === "not_found") return { answer: { kind }, changed: false };
+  return { answer: { kind, messageId: id, state, dueAt: Number(dueAt) }, changed: kind === "amended" };
 }
 
 /** Whether it was rolled back since it was taken. */

@@ -4,8 +4,9 @@ import type { Hono } from "hono";
 import pino from "pino";
 import type { Event } from "../../src/domain/event.ts";
 import { EVENT_EXAMPLE } from "../../src/domain/example.ts";
-import type { Committed, Posted, RolledBack } from "../../src/domain/ingress.ts";
+import type { Accepted, Committed, Posted, RolledBack } from "../../src/domain/ingress.ts";
 import { type Message, STATES, type State } from "../../src/domain/lifecycle.ts";
+import { type Notice, understand } from "../../src/domain/notice.ts";
 import { type AppDeps, createApp } from "../../src/http/app.ts";
 import { createRefusals } from "../../src/http/refusals.ts";
 import type { NewOutcome, StripeOutcome } from "../../src/http/stripeOutcome.ts";
@@ -116,6 +117,7 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
     stripeOutcomes: [],
     told: [],
   };
+  const notices = new Map<string, Notice[]>();
   const isDead = (found: Message) => found.death !== undefined;
   const byId = (id: string) => self.messages.find((found) => found.id === id);
   const silent = pino({ level: "silent" });
@@ -124,6 +126,19 @@ export function harness(overrides: Partial<AppDeps> = {}): Harness {
       async post(event) {
         self.posted.push(event);
         return self.answer(event);
+      },
+      async learn(notice) {
+        const known = [...(notices.get(notice.eventId) ?? []), notice];
+        notices.set(notice.eventId, known);
+        const understood = understand(known);
+        if (understood.kind !== "event") return understood;
+        const { event } = understood;
+        self.posted.push(event);
+        const posted = await self.answer(event);
+        if (posted.kind === "accepted") return { kind: "event", event, accepted: posted, amended: false };
+        if (posted.kind !== "conflict") return posted;
+        const again = accepted(event, { duplicate: true, messageId: posted.messageId }) as Accepted;
+        return { kind: "event", event, accepted: again, amended: false };
       },
       commit: async (eventId) => self.commit(eventId),
       rollback: async (eventId) => self.rollback(eventId),

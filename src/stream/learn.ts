@@ -1,0 +1,102 @@
+/*
+ * Notices of a payment come to one event. They are kept in Redis, all in the first partition, so that the number of
+ * partitions may change between two of them.
+ *   1. The notice joins those that came before it: one script, so that of two that come together one sees both.
+ *   2. When they say that it is paid, and whom to write to, their event is posted.
+ *   3. Where a message of the payment is there already, and its first attempt has not begun, it gets the event that all
+ *      of them make. Later ones come to nothing.
+ * Each step may be repeated: what a crash or a lost reply interrupts is done when the notice comes again.
+ */
+import type { Redis } from "ioredis";
+import type { Event } from "../domain/event.ts";
+import type { Accepted, Learned, Posted } from "../domain/ingress.ts";
+import { type Notice, type Understood, understand } from "../domain/notice.ts";
+import { amendReason, digestsOf, type IngressOptions } from "./enqueueCall.ts";
+import { tagOf } from "./keys.ts";
+import source from "./learn.lua" with { type: "text" };
+import { messageIdOf } from "./messageId.ts";
+import { orUnavailable, unavailable, type Write, type Written } from "./replicas.ts";
+import { script } from "./script.ts";
+import { amend, type Decided } from "./transaction.ts";
+
+const learnScript = script("learn", source);
+
+/** Vouchers may be paid for so long (konbini, boleto), authorizations captured for half of it. */
+const UNPAID_MS = 60 * 86_400_000;
+
+/** Before a mail that names no booking, where an event that names it may be on its way, also with a shorter DELAY_MS. */
+const PATIENCE_MS = 5_000;
+
+interface Store {
+  write: Write;
+  post(event: Event, acceptedAt: number | undefined): Promise<Posted>;
+  decideAtHome<Answer>(
+    eventId: string,
+    decide: (node: Redis, tag: string, messageId: string, version: number) => Promise<Decided<Answer>>,
+  ): Promise<Written<Decided<Answer>>>;
+}
+
+export function createLearn(store: Store, options: IngressOptions) {
+  /** Of events with DELAY_MS of their own nothing is said: JSON tells them apart. */
+  function eventOf(notices: readonly Notice[]): Understood {
+    const understood = understand(notices);
+    if (understood.kind !== "event" || options.delayMs >= PATIENCE_MS) return understood;
+    if (!notices.every(({ expectsMore }) => expectsMore)) return understood;
+    return { kind: "event", event: { ...understood.event, options: { delayMs: PATIENCE_MS } } };
+  }
+
+  function earlierOf(notices: readonly Notice[]): string[] {
+    return notices.slice(1).flatMap((_, i) => {
+      const understood = eventOf(notices.slice(0, i + 1));
+      return understood.kind === "event" ? [JSON.stringify(understood.event)] : [];
+    });
+  }
+
+  /** Undefined: there is no message of the payment. @param earlier events that this one may take the place of, JSON */
+  async function amendMessage(event: Event, earlier: readonly string[]): Promise<Learned | undefined> {
+    const args = [JSON.stringify(event), digestsOf(event), amendReason(event), ...earlier];
+    let home = "";
+    const amended = await orUnavailable(() =>
+      store.decideAtHome(event.id, (node, tag, id, version) => {
+        home = tag;
+        return amend(node, tag, id, version, args);
+      }),
+    );
+    if ("kind" in amended) return amended;
+    const { answer } = amended.answer;
+    if (answer.kind === "not_found") return undefined;
+    if (amended.short !== undefined) return unavailable(amended.short);
+    const { messageId, state, dueAt } = answer;
+    if (answer.kind === "amended") options.log.info({ eventId: event.id, messageId, dueAt }, "message amended");
+    const durability = await options.durability(home);
+    const accepted: Accepted = { kind: "accepted", messageId, state, dueAt, duplicate: true, durability };
+    return { kind: "event", event, accepted, amended: answer.kind === "amended" };
+  }
+
+  async function mail(event: Event, earlier: readonly string[], isKnown: boolean, acceptedAt: number | undefined) {
+    const known = isKnown || earlier.length > 0 ? await amendMessage(event, earlier) : undefined;
+    if (known !== undefined) return known;
+    const posted = await store.post(event, acceptedAt);
+    if (posted.kind === "accepted") return { kind: "event", event, accepted: posted, amended: false } as const;
+    if (posted.kind !== "conflict") return posted;
+    return (
+      (await amendMessage(event, earlier)) ?? ({ kind: "unavailable", reason: "its message has just expired" } as const)
+    );
+  }
+
+  /** @param acceptedAt as of a post */
+  return async (notice: Notice, acceptedAt?: number): Promise<Learned> => {
+    const tag = tagOf(0);
+    const keptMs = notice.paid === undefined ? UNPAID_MS : options.retentionMs;
+    const args = [messageIdOf(notice.eventId, 0), JSON.stringify(notice), keptMs];
+    const learned = await orUnavailable(() => store.write(tag, (node) => learnScript(node, tag, args)));
+    if ("kind" in learned) return learned;
+    const texts = learned.answer as string[];
+    const isKnown = texts.pop() === "1";
+    const notices = texts.map((text) => JSON.parse(text) as Notice);
+    const understood = eventOf(notices);
+    const answer =
+      understood.kind === "event" ? await mail(understood.event, earlierOf(notices), isKnown, acceptedAt) : understood;
+    return learned.short === undefined ? answer : unavailable(learned.short);
+  };
+}
