@@ -2,9 +2,11 @@
 import { parseArgs } from "node:util";
 import { failover } from "./soaks/failover.ts";
 import { outage } from "./soaks/outage.ts";
+import { partitions } from "./soaks/partitions.ts";
 
 const USAGE = `usage: scripts/soak [outage] [minutes of absence, default 3] [posts a second, default 100]
-       scripts/soak failover [--failovers 10] [--per-second 150] [--replicas 1] [--min-replicas 0] [--kill]`;
+       scripts/soak failover [--failovers 10] [--per-second 150] [--replicas 1] [--min-replicas 0] [--kill]
+       scripts/soak partitions [--numbers 4,2,8,1,3,1] [--per-second 150] [--cluster]`;
 
 function usage(): never {
   console.error(USAGE);
@@ -36,8 +38,27 @@ function runFailover(args: string[]): Promise<boolean> {
   });
 }
 
+function runPartitions(args: string[]): Promise<boolean> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      numbers: { type: "string", default: "4,2,8,1,3,1" },
+      "per-second": { type: "string" },
+      cluster: { type: "boolean", default: false },
+    },
+  });
+  return partitions({
+    numbers: values.numbers.split(",").map((number) => positive(number, 1)),
+    perSecond: positive(values["per-second"], 150),
+    cluster: values.cluster,
+  });
+}
+
 const [first, ...rest] = process.argv.slice(2);
 const [minutes, perSecond] = first === "outage" ? rest : [first, ...rest];
-const isWell =
-  first === "failover" ? await runFailover(rest) : await outage(positive(minutes, 3), positive(perSecond, 100));
-process.exit(isWell ? 0 : 1);
+const runs: Record<string, () => Promise<boolean>> = {
+  failover: () => runFailover(rest),
+  partitions: () => runPartitions(rest),
+};
+const run = runs[first ?? ""] ?? (() => outage(positive(minutes, 3), positive(perSecond, 100)));
+process.exit((await run()) ? 0 : 1);
