@@ -1,8 +1,24 @@
 /* Which errors mean that Redis cannot do it now, as opposed to a bug of ours. */
+import { slotOf } from "./keys.ts";
 
 /** Redis is not there, or is there and cannot take writes. The same call later is safe. */
 export class RedisAway extends Error {
   override name = "RedisAway";
+}
+
+/**
+ * A cluster moves the slot of a partition to another node, or somebody has left it half moved. The partition's keys are
+ * there, and can be read one by one; no script starts before all of them are on one node.
+ */
+export class SlotMoves extends RedisAway {
+  override name = "SlotMoves";
+
+  /** @param tag of the partition, where it is known */
+  constructor(tag: string | undefined, options?: ErrorOptions) {
+    const what =
+      tag === undefined ? "a partition's slot" : `slot ${slotOf(tag)} of partition ${/\d+/.exec(tag)?.[0] ?? tag}`;
+    super(`${what} is being moved to another node (if nobody moves it: redis-cli --cluster fix)`, options);
+  }
 }
 
 /** Redis is full, as a RedisAway says it. What decides or ends a message is taken all the same: script.ts. */
@@ -24,17 +40,28 @@ export const NO_ANSWER = "Redis did not answer in time";
 const NOT_CONNECTED = /Connection is closed|connection close|Stream isn't writeable|max retries per request/;
 const TIMED_OUT = /^(?:Blocking c|C)ommand timed out|^Socket timeout/;
 
-/** How a cluster says that a slot is on its way to another node, or was left so. */
-const MOVING = /\bTRYAGAIN\b|(?:^|Last error: (?:ReplyError: )?)(?:ASK|MOVED) /;
-export const SLOT_MOVES =
-  "the slot of this partition is being moved to another node (if nobody moves it: redis-cli --cluster fix)";
+/**
+ * How a cluster says that a slot is on its way to another node, or was left so. While one moves, the client is sent from
+ * ASK to TRYAGAIN and, by way of any other node, over MOVED to ASK again: any of them may be the last.
+ */
+const MOVING = /^(?:TRYAGAIN|ASK) |Last error: (?:ReplyError: )?(?:TRYAGAIN|ASK|MOVED) /;
+const OTHER_OWNER = /^MOVED /;
+
+/** A RedisAway or a SlotMoves; undefined when the error means something else. */
+export function awayOf(error: unknown, tag?: string): RedisAway | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (MOVING.test(error.message)) return new SlotMoves(tag, { cause: error });
+  const reason = awayReason(error);
+  return reason === undefined ? undefined : new RedisAway(reason, { cause: error });
+}
 
 /** One line that says why Redis is away; undefined when the error means something else. */
 export function awayReason(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const message = error.message.replace(/\s+/g, " ");
   const code = (error as { code?: unknown }).code;
-  if (MOVING.test(message)) return SLOT_MOVES;
+  if (MOVING.test(message)) return new SlotMoves(undefined).message;
+  if (OTHER_OWNER.test(message)) return "another node of the cluster has this slot now";
   if (CONDITIONS.test(message) || CONDITION_INSIDE.test(message)) return message.slice(0, 200);
   if (NOT_CONNECTED.test(message)) return "not connected to Redis";
   if (TIMED_OUT.test(message)) return NO_ANSWER;

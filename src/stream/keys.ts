@@ -3,7 +3,7 @@
  * they share one Redis Cluster slot and a script may touch any of them. Scripts get the tag as KEYS[1]
  * and the names below from their prelude: this is the only place where they are written.
  */
-import { hash } from "node:crypto";
+import { hash, randomUUID } from "node:crypto";
 import { PRIORITIES } from "../domain/lifecycle.ts";
 
 /** The consumer group on each work stream. */
@@ -83,9 +83,22 @@ export function tagOf(partition: number): string {
   return `{pp:${partition}}`;
 }
 
-/** Two keys of the partition's slot that nobody ever sets: script.ts says what for. */
+/** No key has this name, and nobody can know it who would set one by hand. */
+const GATE = `:gate:${randomUUID()}`;
+
+/** Two keys of the partition's slot, of which the second never exists: script.ts says what for. */
 export function gateOf(tag: string): [first: string, second: string] {
-  return [tag, `${tag}:gate`];
+  return [tag, `${tag}${GATE}`];
+}
+
+/** CRC16 (XMODEM) of what stands between the braces, modulo 16384: redis.io/docs/reference/cluster-spec, "Hash tags". */
+export function slotOf(tag: string): number {
+  let crc = 0;
+  for (const byte of Buffer.from(tag.replace(/^\{(.+)\}$/, "$1"))) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff;
+  }
+  return crc % 16_384;
 }
 
 /** Of all partitions, in their order. */

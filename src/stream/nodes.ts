@@ -1,5 +1,6 @@
 import { Cluster, type Redis } from "ioredis";
 import { RedisAway } from "./fault.ts";
+import { slotOf } from "./keys.ts";
 
 /** A cluster's connections, one for each node; undefined for a client of a single server. */
 export function nodesOf(redis: Redis, role: "all" | "master"): Redis[] | undefined {
@@ -34,14 +35,4 @@ export function connectionTo(redis: Redis, tag: string): object | undefined {
 export function findOwnersAgain(redis: Redis): void {
   const client: unknown = redis;
   if (client instanceof Cluster) client.refreshSlotsCache();
-}
-
-/** CRC16 (XMODEM) of what stands between the braces, modulo 16384: redis.io/docs/reference/cluster-spec, "Hash tags". */
-export function slotOf(tag: string): number {
-  let crc = 0;
-  for (const byte of Buffer.from(tag.replace(/^\{(.+)\}$/, "$1"))) {
-    crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff;
-  }
-  return crc % 16_384;
 }

@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import type { Event } from "../domain/event.ts";
 import { type Message, PRIORITIES, type State, type TimelineEntry } from "../domain/lifecycle.ts";
-import { awayReason, RedisAway } from "./fault.ts";
+import { awayOf } from "./fault.ts";
 import { key } from "./keys.ts";
 
 const FIELDS = ["s", "c", "d", "n", "e", "l", "r", "f", "t"] as const;
@@ -12,20 +12,19 @@ export async function reading<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    const reason = awayReason(error);
-    if (reason !== undefined) throw new RedisAway(reason, { cause: error });
-    throw error;
+    throw awayOf(error) ?? error;
   }
 }
 
-/** The messages behind these ids, in their order; those that are gone are left out. */
+/**
+ * The messages behind these ids, in their order; those that are gone are left out. Not as a pipeline: while a cluster
+ * moves their slot, the client sends all of a pipeline to the other node when some of its keys are there, and finds none
+ * of the rest.
+ */
 export async function readMessages(redis: Redis, tag: string, ids: readonly string[]): Promise<Message[]> {
-  const pipeline = redis.pipeline();
-  for (const id of ids) pipeline.hmget(key.message(tag, id), ...FIELDS);
-  const rows = (await pipeline.exec()) ?? [];
-  return rows.flatMap(([error, row], i) => {
-    if (error !== null) throw error;
-    const message = messageOf(ids[i] as string, row as (string | null)[]);
+  const rows = await Promise.all(ids.map((id) => redis.hmget(key.message(tag, id), ...FIELDS)));
+  return rows.flatMap((row, i) => {
+    const message = messageOf(ids[i] as string, row);
     return message === undefined ? [] : [message];
   });
 }

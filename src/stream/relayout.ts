@@ -28,7 +28,10 @@ const FIRST = tagOf(0);
  * @throws RedisAway
  */
 export async function readLayout(redis: Redis, moved = FIRST): Promise<Layout | undefined> {
-  const [now, next] = await reading(() => redis.mget(key.layout(FIRST), key.layoutNext(FIRST)));
+  // Not as one MGET: while a cluster moves their slot, it takes no command with a key that is missing.
+  const [now, next] = await reading(() =>
+    Promise.all([key.layout(FIRST), key.layoutNext(FIRST)].map((one) => redis.get(one))),
+  );
   const proposed = parseLayout(next);
   if (proposed !== undefined) return complete(redis, proposed);
   const layout = parseLayout(now);

@@ -1,14 +1,14 @@
 /*
  * How a Lua file becomes a typed function: its prelude, its registration, its call, its faults.
  *
- * Each call declares the gate of its partition: two keys of the partition's slot that never exist. While a cluster moves
- * the slot, the node that gives it away answers ASK to a key that it has not, and the one that takes it in TRYAGAIN to
- * several keys of which it lacks one (cluster.c, getNodeByQuery). So no script starts on either side before the slot
- * has arrived whole. The keys that a script touches could not do that: most are found while it runs, and one that has
- * moved away fails it in its middle.
+ * Each call declares the gate of its partition: two keys of the partition's slot, of which one never exists. While a
+ * cluster moves the slot, the node that gives it away answers ASK or TRYAGAIN to a key that it has not, and the one that
+ * takes it in TRYAGAIN to several keys of which it lacks one (cluster.c, getNodeByQuery). So no script starts on either
+ * side before the slot has arrived whole. The keys that a script touches could not do that: most are found while it
+ * runs, and one that has moved away fails it in its middle.
  */
 import type { Redis } from "ioredis";
-import { awayReason, NO_ANSWER, RedisAway } from "./fault.ts";
+import { awayOf, NO_ANSWER } from "./fault.ts";
 import { gateOf, LUA_NAMES } from "./keys.ts";
 import { nodesOf } from "./nodes.ts";
 import prelude from "./prelude.lua" with { type: "text" };
@@ -45,19 +45,19 @@ export function script(name: string, body: string, flag?: Flag) {
   scripts.push({ name: `pp_${name}`, body, flag });
   return (redis: Redis, tag: string, args: readonly Argument[]): Promise<unknown> => {
     const commands = redis as unknown as Record<string, (...args: Argument[]) => Promise<unknown>>;
-    return orAway(redis, () => commands[`pp_${name}`]?.(...gateOf(tag), ...args));
+    return orAway(redis, () => commands[`pp_${name}`]?.(...gateOf(tag), ...args), tag);
   };
 }
 
 /** Runs a command that may not wait for ever; a Redis that is away becomes RedisAway. */
-export async function orAway<T>(redis: Redis, command: () => T): Promise<Awaited<T>> {
+export async function orAway<T>(redis: Redis, command: () => T, tag?: string): Promise<Awaited<T>> {
   try {
     return await command();
   } catch (error) {
-    const reason = awayReason(error);
-    if (reason === undefined) throw error;
-    if (reason === NO_ANSWER) closeOnce(redis);
-    throw new RedisAway(reason, { cause: error });
+    const away = awayOf(error, tag);
+    if (away === undefined) throw error;
+    if (away.message === NO_ANSWER) closeOnce(redis);
+    throw away;
   }
 }
 

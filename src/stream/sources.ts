@@ -84,7 +84,8 @@ function inPosted(redis: Redis, digests: readonly string[] = [], column: 1 | 2 =
     const older = numbers.get(tag)?.filter((number) => from === undefined || isOlder(number, from, left)) ?? [];
     const chunks = older.slice(0, reading);
     reading = Math.min(reading * 2, MAX_CHUNKS);
-    const texts = chunks.length === 0 ? [] : await redis.mget(chunks.map((number) => key.postedChunk(tag, number)));
+    // Not as one MGET: while a cluster moves their slot, it takes no command with keys on both nodes.
+    const texts = await Promise.all(chunks.map((number) => redis.get(key.postedChunk(tag, number))));
     const found: Found[] = [];
     for (const [i, number] of chunks.entries()) {
       const finds = findsIn(texts[i] ?? "");

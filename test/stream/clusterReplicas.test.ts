@@ -2,9 +2,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import type { Redis } from "ioredis";
 import { connect } from "../../src/stream/connect.ts";
-import { key, partitionOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
+import { key, partitionOf, slotOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
-import { ownerOf, slotOf } from "../../src/stream/nodes.ts";
+import { ownerOf } from "../../src/stream/nodes.ts";
 import { startCluster, type TestCluster, type TestNode } from "../support/cluster.ts";
 import { eventWith } from "../support/event.ts";
 import { openIngress } from "../support/ingress.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { awayReason } from "../../src/stream/fault.ts";
+import { awayOf, awayReason, SlotMoves } from "../../src/stream/fault.ts";
+import { slotOf } from "../../src/stream/keys.ts";
 
 function coded(message: string, code: string): Error {
   return Object.assign(new Error(message), { code });
@@ -80,6 +81,18 @@ describe("an error that says that Redis is away", () => {
     for (const word of ["MISCONF", "READONLY", "NOREPLICAS", "OOM", "LOADING", "BUSY", "CLUSTERDOWN"]) {
       expect(awayReason(new Error(`${word} and so on`))).toContain(word);
     }
+  });
+
+  test("is a slot that moves, on whichever of the redirections the client gave up", () => {
+    for (const last of ["TRYAGAIN Multiple keys request", "ASK 8000 127.0.0.1:7001", "MOVED 8000 127.0.0.1:7001"]) {
+      const error = awayOf(new Error(`Too many Cluster redirections. Last error: ReplyError: ${last}`), "{pp:3}");
+      expect(error).toBeInstanceOf(SlotMoves);
+      expect(error?.message).toBe(
+        `slot ${slotOf("{pp:3}")} of partition 3 is being moved to another node (if nobody moves it: redis-cli --cluster fix)`,
+      );
+    }
+    expect(awayOf(new Error("MOVED 8000 127.0.0.1:7001"))).not.toBeInstanceOf(SlotMoves);
+    expect(awayOf(new Error("WRONGTYPE so it is"))).toBeUndefined();
   });
 
   test("is one line, and not longer than a person reads", () => {

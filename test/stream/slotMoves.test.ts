@@ -4,10 +4,11 @@ import type { Redis } from "ioredis";
 import { STATES, type State } from "../../src/domain/lifecycle.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
-import { awayReason, SLOT_MOVES } from "../../src/stream/fault.ts";
-import { gateOf, tagOf } from "../../src/stream/keys.ts";
+import { awayOf, SlotMoves } from "../../src/stream/fault.ts";
+import { gateOf, key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
+import { adoptLayout, readLayout } from "../../src/stream/relayout.ts";
 import { bury, defer, lose, sent } from "../../src/stream/settle.ts";
 import { take } from "../../src/stream/take.ts";
 import { startCluster, type TestCluster, type TestNode } from "../support/cluster.ts";
@@ -54,19 +55,43 @@ async function fillPartition(): Promise<Map<State, string>> {
   await openIngress(redis, {}).rollback("evt_cancelled");
   await post("queued");
   await createQueues(redis, 1).pause("low");
+  await adoptLayout(redis, 1);
+  // A second chunk of what was posted, as a full first one would begin it.
+  await redis.rpush(key.posted(TAG), "2");
+  await redis.set(key.postedChunk(TAG, "2"), "");
+  await redis.set(TAG, "set by hand"); // the first key of the gate: it does not open by that
   return ids;
 }
 
-async function statesOf(ids: ReadonlyMap<State, string>): Promise<[State, State | undefined][]> {
+/** All that can be read of the partition. Of messages the states. */
+async function readAll(ids: ReadonlyMap<State, string>) {
   const messages = createMessages(redis, 1);
-  return Promise.all([...ids].map(async ([name, id]) => [name, (await messages.byId(id))?.state]));
+  const states = async (found: ReturnType<typeof messages.byId>[]) =>
+    (await Promise.all(found)).map((one) => one?.state);
+  const names = [...ids.keys()];
+  const listed = names.map((state) => messages.list({ state, limit: 100 }));
+  const dead = createDeadLetters(redis, 1, DAY_MS);
+  const queues = createQueues(redis, 1);
+  return {
+    byId: await states([...ids.values()].map((id) => messages.byId(id))),
+    byEvent: await states(names.map((name) => messages.byEvent(`evt_${name}`))),
+    byState: (await Promise.all(listed)).map(({ items }) => items.length),
+    ofRecipient: (await messages.list({ recipient: "an@example.com", limit: 100 })).items.map(({ id }) => id),
+    dead: (await dead.list({ limit: 100 })).items.map(({ id }) => id),
+    groups: await dead.groups(),
+    depths: await queues.depths(),
+    counts: await queues.counts(),
+    layout: await readLayout(redis),
+  };
 }
 
 test("while it moves each script is refused and each message is found; then all goes on, on the other node", async () => {
   const ids = await fillPartition();
   expect([...ids.keys()].sort()).toEqual(STATES.filter((state) => state !== "bounced").sort());
-  const unmoved = [...ids.keys()].map((name) => [name, name]);
-  expect(await statesOf(ids)).toEqual(unmoved as never);
+  const unmoved = await readAll(ids);
+  const names = [...ids.keys()];
+  expect([unmoved.byId, unmoved.byEvent]).toEqual([names, names]);
+  expect(unmoved.ofRecipient.length).toBe(ids.size);
 
   const slot = Number(await cluster.nodes[0]?.raw.cluster("KEYSLOT", TAG));
   const owner = Math.floor(slot / (16_384 / 2));
@@ -83,14 +108,14 @@ test("while it moves each script is refused and each message is found; then all 
   const refusalOf = (name: string) =>
     callable[name]?.(...gateOf(TAG)).then(
       () => `${name} ran`,
-      ({ message }: Error) => (awayReason(new Error(message)) === SLOT_MOVES ? undefined : `${name}: ${message}`),
+      ({ message }: Error) => (awayOf(new Error(message)) instanceof SlotMoves ? undefined : `${name}: ${message}`),
     );
   for (const key of [undefined, ...keys]) {
     if (key !== undefined) await source.raw.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5_000);
     // Every script at each end of the way, some in between: each answer takes its turns.
     const some = key === undefined || key === keys.at(-1) ? scripts : scripts.slice(0, 2);
     expect((await Promise.all(some.map(refusalOf))).filter((problem) => problem !== undefined)).toEqual([]);
-    expect(await statesOf(ids)).toEqual(unmoved as never);
+    expect(await readAll(ids)).toEqual(unmoved);
   }
   const ingress = openIngress(redis, { delayMs: 0 });
   for (const answer of [
@@ -99,7 +124,7 @@ test("while it moves each script is refused and each message is found; then all 
     await ingress.rollback("evt_held"),
     await ingress.commit("evt_held"),
   ]) {
-    expect(answer).toEqual({ kind: "unavailable", reason: SLOT_MOVES });
+    expect(answer).toEqual({ kind: "unavailable", reason: new SlotMoves(TAG).message });
   }
 
   for (const node of [target, source]) await node.raw.cluster("SETSLOT", slot, "NODE", target.id);
