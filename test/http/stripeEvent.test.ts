@@ -54,6 +54,21 @@ describe("a Stripe event becomes ours", () => {
     expect(id("charge.succeeded", CHARGE, (o) => (o.payment_intent = INTENT))).toEqual(["stripe_pi_3Q", "pi_3Q"]);
   });
 
+  test("to which more may be added where another object names the same payment, and this one names no booking", () => {
+    const expectsMore = (type: string, object: object, change: (object: Any) => void = () => {}) => {
+      const { mapped } = mapStripeEvent(stripeEvent(type, object, change));
+      return mapped.kind === "notice" && mapped.notice.expectsMore;
+    };
+    const unnamed = (o: Any) => Object.assign(o, { metadata: {} });
+    expect(expectsMore("charge.succeeded", CHARGE)).toBe(false);
+    expect(expectsMore("charge.succeeded", CHARGE, unnamed)).toBe(true);
+    expect(expectsMore("payment_intent.succeeded", INTENT, unnamed)).toBe(true);
+    expect(expectsMore("charge.succeeded", CHARGE, (o) => Object.assign(unnamed(o), { payment_intent: null }))).toBe(
+      false,
+    );
+    expect(expectsMore("checkout.session.completed", SESSION, unnamed)).toBe(false);
+  });
+
   test("without an instant when it has none", () => {
     for (const created of [undefined, null, "now", -1, 1.5, 1e15]) {
       expect(eventIn({ ...stripeEvent("charge.succeeded", CHARGE), created })).not.toHaveProperty("occurredAt");

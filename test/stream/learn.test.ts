@@ -5,6 +5,9 @@ import type { Notice } from "../../src/domain/notice.ts";
 import { key, partitionOf, tagOf } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
+import { release, sent } from "../../src/stream/settle.ts";
+import type { Taken } from "../../src/stream/take.ts";
+import { amend, Moved } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import { captureNotice, sessionNotice } from "../support/notice.ts";
 import { DAY_MS, endDedupWindow, onRedis, takeAll } from "./fixture.ts";
@@ -107,12 +110,13 @@ describe("a notice that comes again", () => {
 
   test("makes no second mail after the dedup window, as long as the first is kept", async () => {
     const ingress = on.ingress();
-    await learn(captureNotice("pi_1", { expectsMore: false }), ingress);
-    const [taken] = await takeAll(on.redis, "w");
-    await endDedupWindow(on, taken?.messageId as string);
-    expect(await learn(captureNotice("pi_1", { expectsMore: false }), ingress)).toMatchObject({
-      accepted: { duplicate: true, state: "sending" },
-    });
+    const notice = captureNotice("pi_1", { expectsMore: false });
+    await learn(notice, ingress);
+    const [taken] = (await takeAll(on.redis, "w")) as [Taken];
+    await sent(on.redis, tagOf(0), "w", 7 * DAY_MS, [{ ...taken, reply: "250 2.0.0 ok" }]);
+    await endDedupWindow(on, taken.messageId);
+    for (const again of [notice, sessionNotice("pi_1")])
+      expect(await learn(again, ingress)).toMatchObject({ accepted: { duplicate: true, state: "sent" } });
     expect(await takeAll(on.redis, "w")).toEqual([]);
   });
 
@@ -134,6 +138,24 @@ describe("a message", () => {
     const message = await messageOf("pi_1");
     expect([message?.id, message?.state]).toEqual([taken?.messageId, "sending"]);
     expect(message?.event?.data.booking).toEqual({ title: "Charge for a bus" });
+  });
+
+  test("is not amended when it waits for another attempt, which goes out under the same Message-ID", async () => {
+    const ingress = on.ingress();
+    await learn(captureNotice("pi_1", { expectsMore: false }), ingress);
+    const [taken] = (await takeAll(on.redis, "w")) as [Taken];
+    await release(on.redis, tagOf(0), "w", [{ ...taken, reason: "a stop" }]);
+    expect(await learn(sessionNotice("pi_1"), ingress)).toMatchObject({
+      amended: false,
+      accepted: { state: "queued" },
+    });
+  });
+
+  test("is not amended by who goes by an old layout", async () => {
+    await learn(captureNotice("pi_1"));
+    await on.server.raw.set(key.layout(tagOf(0)), '2 {"partitions":1,"earlier":[]}');
+    const stale = amend(on.redis, tagOf(0), messageIdOf("stripe_pi_1", 0), 1, ["{}", "-|-", "amended"]);
+    await expect(stale).rejects.toBeInstanceOf(Moved);
   });
 
   test("is taken with what it was amended to, when it was queued already", async () => {
@@ -185,6 +207,16 @@ describe("a message", () => {
       accepted: { state: "cancelled", duplicate: true },
     });
   });
+});
+
+test("a Redis with too few replicas has a notice and its message, and the answer says that it may lose them", async () => {
+  const ingress = on.ingress({ minReplicas: 1, delayMs: 60_000 });
+  for (const notice of [sessionNotice("pi_1"), captureNotice("pi_1")])
+    expect(await ingress.learn(notice)).toMatchObject({
+      kind: "unavailable",
+      writtenOver: expect.any(Number) as never,
+    });
+  expect((await messageOf("pi_1"))?.event?.data.booking.id).toBe("BK pi_1");
 });
 
 test("a Redis that is away or full keeps none, and says so", async () => {
