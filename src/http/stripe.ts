@@ -39,7 +39,7 @@ export interface StripeDeps {
 /** Stripe's own: 50 keys of metadata with 500 characters each take 75 KB of UTF-8, or 150 KB of escapes. */
 const MAX_STRIPE_BYTES = 1_048_576;
 
-const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; those of one payment make one mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601 with an offset) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
+const STRIPE_ABOUT = `Takes ${[...PAYMENT_READERS.keys()].map((type) => `\`${type}\``).join(", ")}; those of one payment make one mail. From \`metadata\`: \`booking_id\`, \`booking_title\`, \`starts_at\` (ISO 8601) and \`locale\`. What makes no mail is answered with 200 and \`ignored\`.`;
 
 /** The envelope; what is inside `object` depends on `type`. */
 const stripeInput = z

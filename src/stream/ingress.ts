@@ -10,13 +10,13 @@ import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent } from "../domain/plan.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { answersOf, type IngressOptions, type Planned, plannedOf, type Waiting } from "./enqueueCall.ts";
-import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
+import { RedisAway } from "./fault.ts";
 import { key, partitionOf, tagOf } from "./keys.ts";
 import { earlierHomesOf, type Layout, layoutOf } from "./layout.ts";
 import { createLearn } from "./learn.ts";
 import { messageIdOf } from "./messageId.ts";
 import { dueOf, reading } from "./record.ts";
-import { createWrite, orUnavailable, unavailable, type Written } from "./replicas.ts";
+import { createWrite, orUnavailable, refusal, unavailable, type Written } from "./replicas.ts";
 import { script } from "./script.ts";
 import { commit, type Decided, Moved, rollback } from "./transaction.ts";
 
@@ -53,8 +53,9 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   /** Where an event is known from before a change of the layout; else where it goes now. */
   async function findHome(eventId: string, layout: Layout): Promise<number> {
     for (const partition of earlierHomesOf(eventId, layout)) {
-      const name = key.message(tagOf(partition), messageIdOf(eventId, partition));
-      if ((await reading(() => redis.exists(name))) === 1) return partition;
+      const [tag, id] = [tagOf(partition), messageIdOf(eventId, partition)];
+      for (const name of [key.message(tag, id), key.notices(tag, id)])
+        if ((await reading(() => redis.exists(name))) === 1) return partition;
     }
     return partitionOf(eventId, layout.partitions);
   }
@@ -207,7 +208,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
 
   return {
     post,
-    learn: createLearn({ write, post, decideAtHome }, options),
+    learn: createLearn({ post, decideAtHome }, options),
     commit: (eventId) =>
       decided("commit", eventId, (node, tag, id, version) => commit(node, tag, id, undefined, version)),
     rollback: (eventId) =>
@@ -218,6 +219,5 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
 }
 
 function refuse(batch: readonly Waiting[], reason: string): void {
-  const full = OUT_OF_MEMORY.test(reason) ? { takesDecisions: true as const } : {};
-  for (const { resolve } of batch) resolve({ kind: "unavailable", reason, ...full });
+  for (const { resolve } of batch) resolve(refusal(reason));
 }

@@ -36,8 +36,8 @@ const NAMES = {
   /** STRING for what people were told of once: when it happened last, epoch ms. Lives a week; in the first partition. */
   news: ":news:",
   /**
-   * LIST of what was said of a payment (domain/notice.ts), JSON, with the id behind this name that its message has in the
-   * first partition, where all of them are. Lives for the retention, and 60 days while nobody said that it is paid.
+   * LIST of what was said of a payment (domain/notice.ts), JSON, for the message id that its event gives. Lives for the
+   * retention, and 60 days while nobody said that it is paid.
    */
   notices: ":notices:",
   /** STREAM of transitions, the latest FEED_LENGTH entries: field t, a line each: message id|state|attempt|reason. */

@@ -1,6 +1,5 @@
 /*
- * Notices of a payment come to one event. They are kept in Redis, all in the first partition, so that the number of
- * partitions may change between two of them.
+ * Notices of a payment come to one event.
  *   1. The notice joins those that came before it: one script, so that of two that come together one sees both.
  *   2. When they say that it is paid, and whom to write to, their event is posted.
  *   3. Where a message of the payment is there already, and its first attempt has not begun, it gets the event that all
@@ -12,12 +11,10 @@ import type { Event } from "../domain/event.ts";
 import type { Accepted, Learned, Posted } from "../domain/ingress.ts";
 import { type Notice, type Understood, understand } from "../domain/notice.ts";
 import { amendReason, digestsOf, type IngressOptions } from "./enqueueCall.ts";
-import { tagOf } from "./keys.ts";
 import source from "./learn.lua" with { type: "text" };
-import { messageIdOf } from "./messageId.ts";
-import { orUnavailable, unavailable, type Write, type Written } from "./replicas.ts";
+import { orUnavailable, unavailable, type Written } from "./replicas.ts";
 import { script } from "./script.ts";
-import { amend, type Decided } from "./transaction.ts";
+import { amend, type Decided, Moved } from "./transaction.ts";
 
 const learnScript = script("learn", source);
 
@@ -28,7 +25,6 @@ const UNPAID_MS = 60 * 86_400_000;
 const PATIENCE_MS = 5_000;
 
 interface Store {
-  write: Write;
   post(event: Event, acceptedAt: number | undefined): Promise<Posted>;
   decideAtHome<Answer>(
     eventId: string,
@@ -37,7 +33,6 @@ interface Store {
 }
 
 export function createLearn(store: Store, options: IngressOptions) {
-  /** Of events with DELAY_MS of their own nothing is said: JSON tells them apart. */
   function eventOf(notices: readonly Notice[]): Understood {
     const understood = understand(notices);
     if (understood.kind !== "event" || options.delayMs >= PATIENCE_MS) return understood;
@@ -86,17 +81,21 @@ export function createLearn(store: Store, options: IngressOptions) {
 
   /** @param acceptedAt as of a post */
   return async (notice: Notice, acceptedAt?: number): Promise<Learned> => {
-    const tag = tagOf(0);
     const keptMs = notice.paid === undefined ? UNPAID_MS : options.retentionMs;
-    const args = [messageIdOf(notice.eventId, 0), JSON.stringify(notice), keptMs];
-    const learned = await orUnavailable(() => store.write(tag, (node) => learnScript(node, tag, args)));
+    const learned = await orUnavailable(() =>
+      store.decideAtHome(notice.eventId, async (node, tag, id, version) => {
+        const reply = (await learnScript(node, tag, [id, version, JSON.stringify(notice), keptMs])) as string[];
+        if (reply[0] === "moved") throw new Moved();
+        const changed = reply.pop() === "0";
+        return { answer: reply, changed };
+      }),
+    );
     if ("kind" in learned) return learned;
-    const texts = learned.answer as string[];
-    const isKnown = texts.pop() === "1";
+    const { answer: texts, changed } = learned.answer;
     const notices = texts.map((text) => JSON.parse(text) as Notice);
     const understood = eventOf(notices);
     const answer =
-      understood.kind === "event" ? await mail(understood.event, earlierOf(notices), isKnown, acceptedAt) : understood;
+      understood.kind === "event" ? await mail(understood.event, earlierOf(notices), !changed, acceptedAt) : understood;
     return learned.short === undefined ? answer : unavailable(learned.short);
   };
 }

@@ -10,7 +10,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Unavailable } from "../domain/ingress.ts";
-import { RedisAway } from "./fault.ts";
+import { OUT_OF_MEMORY, RedisAway } from "./fault.ts";
 import { findOwnersAgain, ownerOf } from "./nodes.ts";
 import { orAway } from "./script.ts";
 
@@ -40,11 +40,16 @@ interface Lane {
   next?: Promise<number> | undefined;
 }
 
+/** Out of memory, Redis takes no posts and no notices, and decisions all the same. */
+export function refusal(reason: string): Unavailable {
+  return { kind: "unavailable", reason, ...(OUT_OF_MEMORY.test(reason) ? { takesDecisions: true } : {}) };
+}
+
 export async function orUnavailable<T>(call: () => Promise<Written<T>>): Promise<Written<T> | Unavailable> {
   try {
     return await call();
   } catch (error) {
-    if (error instanceof RedisAway) return { kind: "unavailable", reason: error.message };
+    if (error instanceof RedisAway) return refusal(error.message);
     throw error;
   }
 }

@@ -143,3 +143,16 @@ test("without room in the journal a notice is refused", async () => {
   expect(await fallback.learn(sessionNotice("pi_1"))).toMatchObject({ kind: "unavailable" });
   await server.start();
 });
+
+test("a Redis that is out of memory takes decisions all the same, while notices are journaled", async () => {
+  await fallback.learn(captureNotice("pi_1"));
+  await server.raw.config("SET", "maxmemory", "1");
+  expect(await fallback.learn(sessionNotice("pi_2"))).toEqual({ kind: "unpaid" });
+  expect(journal.depth()).toBe(1);
+  expect(await fallback.rollback("stripe_pi_1")).toMatchObject({ kind: "cancelled" });
+  await server.raw.config("SET", "maxmemory", "0");
+  await lines.waitFor(({ msg }) => msg === "journal drained");
+  expect(await fallback.learn(captureNotice("pi_2"))).toMatchObject({
+    event: { data: { booking: { id: "BK pi_2" } } },
+  });
+});

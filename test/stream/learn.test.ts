@@ -89,11 +89,14 @@ describe("a payment that is captured later", () => {
 
   test("keeps its notices where the number of partitions changes meanwhile", async () => {
     await learn(sessionNotice("pi_1"));
-    const eight = on.ingress({ delayMs: 60_000, partitions: 8 });
-    expect(await learn(captureNotice("pi_1"), eight)).toMatchObject({ kind: "event", accepted: { duplicate: false } });
-    const message = await createMessages(on.redis, 8).byEvent("stripe_pi_1");
-    expect(message?.event?.data.booking.id).toBe("BK pi_1");
-    expect(message?.id).toBe(messageIdOf("stripe_pi_1", partitionOf("stripe_pi_1", 8)));
+    const layout = () => ({ version: 0, partitions: 8, earlier: [{ partitions: 1, endedAt: 1 }] });
+    const eight = on.ingress({ delayMs: 60_000, partitions: layout });
+    for (const id of ["pi_1", "pi_2"])
+      expect(await learn(captureNotice(id), eight)).toMatchObject({ kind: "event", accepted: { duplicate: false } });
+    const messages = createMessages(on.redis, layout);
+    expect((await messages.byEvent("stripe_pi_1"))?.event?.data.booking.id).toBe("BK pi_1");
+    expect((await messages.byEvent("stripe_pi_1"))?.id).toBe(messageIdOf("stripe_pi_1", 0));
+    expect((await messages.byEvent("stripe_pi_2"))?.id).toBe(messageIdOf("stripe_pi_2", partitionOf("stripe_pi_2", 8)));
   });
 });
 
@@ -156,6 +159,16 @@ describe("a message", () => {
     await on.server.raw.set(key.layout(tagOf(0)), '2 {"partitions":1,"earlier":[]}');
     const stale = amend(on.redis, tagOf(0), messageIdOf("stripe_pi_1", 0), 1, ["{}", "-|-", "amended"]);
     await expect(stale).rejects.toBeInstanceOf(Moved);
+    let refreshed = 0;
+    const ingress = on.ingress({
+      delayMs: 60_000,
+      partitions: () => ({ version: refreshed === 0 ? 1 : 2, partitions: 1, earlier: [] }),
+      refreshLayout: async () => void refreshed++,
+    });
+    expect(await learn(sessionNotice("pi_2"), ingress)).toEqual({ kind: "unpaid" });
+    expect(refreshed).toBe(1);
+    expect(await learn(sessionNotice("pi_1"), ingress)).toMatchObject({ kind: "event", amended: true });
+    expect(refreshed).toBe(1);
   });
 
   test("is taken with what it was amended to, when it was queued already", async () => {
