@@ -5,6 +5,9 @@ import { type Message, PRIORITIES, type State, type TimelineEntry } from "../dom
 import { awayOf } from "./fault.ts";
 import { key } from "./keys.ts";
 
+/** The columns before the event's id in the field c. */
+export const EVENT_AT = 36;
+
 const FIELDS = ["s", "c", "d", "n", "e", "l", "r", "f", "t"] as const;
 
 /** Runs reads; a Redis that is away becomes RedisAway. */

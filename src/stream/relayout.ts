@@ -81,8 +81,11 @@ export async function changeLayout(redis: Redis, partitions: number): Promise<La
   }
 }
 
-/** Completes the change that is under way then: this one, or another's. */
-async function propose(redis: Redis, version: number, layout: Layout): Promise<Layout> {
+/**
+ * Completes the change that is under way then: this one, or another's.
+ * @param version that it follows, 0: none
+ */
+export async function propose(redis: Redis, version: number, layout: Layout): Promise<Layout> {
   const [now, next] = (await proposeScript(redis, FIRST, [version, textOf(layout)])) as [string, string];
   const proposed = parseLayout(next);
   if (proposed !== undefined) return complete(redis, proposed);

@@ -3,15 +3,15 @@ import type { Redis } from "ioredis";
 import { key, partitionOf, tagOf } from "./keys.ts";
 import { type Layout, parseLayout } from "./layout.ts";
 import { MAX_PARTITIONS } from "./messageId.ts";
-import { reading } from "./record.ts";
+import { EVENT_AT, reading } from "./record.ts";
 
 /** Its messages are of another number of partitions. */
 export class StrangeData extends Error {
   override name = "StrangeData";
 }
 
-/** Messages in a partition that are looked at, and the columns before the event's id in a message's field c. */
-const [SAMPLE, EVENT_AT] = [100, 36];
+/** Messages in a partition that are looked at. */
+const SAMPLE = 100;
 
 const ALL = Array.from({ length: MAX_PARTITIONS }, (_, partition) => partition);
 

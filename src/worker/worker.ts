@@ -27,19 +27,20 @@ import { startAttester } from "./attester.ts";
 import { startChecker } from "./checker.ts";
 import { startClockWatch } from "./clockWatch.ts";
 import { enter } from "./enter.ts";
+import { startForgetter } from "./forgetter.ts";
 import type { BookingPolicy } from "./gates.ts";
 import { startHeart } from "./heart.ts";
 import { startJanitor } from "./janitor.ts";
-import { type Loop, startLoop } from "./loop.ts";
+import type { Loop } from "./loop.ts";
 import { createDealer } from "./priorities.ts";
 import { startPromoter } from "./promoter.ts";
 import { startReclaimer } from "./reclaimer.ts";
 import { type AskedSince, createRelayBreaker, oneAtATime } from "./relayBreaker.ts";
 import { createSentLately } from "./sentLately.ts";
+import { serve } from "./serving.ts";
 import { createSettler } from "./settler.ts";
 import { createSuspects } from "./suspects.ts";
 import { type Slot, Taker } from "./taker.ts";
-import { startWaker } from "./waker.ts";
 
 export interface WorkerOptions {
   /** For the scripts. */
@@ -75,11 +76,6 @@ export interface Worker {
 
 /** Time for the settlements of aborted attempts, and again for the calls of the keepers. */
 const LAST_SETTLEMENTS_MS = 1_000;
-
-const GROWTH_POLL_MS = 500;
-
-/** As long as a timer can be. */
-const NEVER_MS = 2_147_483_647;
 
 /** Resolves when it takes messages. Rejects with RedisAway when Redis cannot be asked: try again. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
@@ -165,59 +161,31 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log,
   });
 
-  const blocking: { connection: Redis; waker: Loop }[] = [];
-  function listenTo(together: readonly string[]): void {
-    const connection = options.openBlocking();
-    blocking.push({ connection, waker: startWaker(connection, together, () => taker.wake(), log) });
-  }
-  for (const together of options.readsPartitionsTogether ? [[...tags]] : tags.map((tag) => [tag])) listenTo(together);
   const inFlight = () => [...taker.inFlight.values()].map(({ taken }) => taken);
-  const keepers: Loop[] = [alerter];
-  function keep(tag: string): void {
-    const own = logOf(tag);
-    keepers.push(
-      startPromoter(redis, tag, own),
-      startClockWatch(redis, tag, own),
-      startHeart(redis, tag, consumer, inFlight, options.leaseMs, policy, own),
-      startReclaimer(redis, tag, consumer, options.leaseMs, policy, own),
-      startAttester(redis, tag, consumer, options.retentionMs, lately, own),
-      startChecker({ ...options, tag, log: own }),
-      startJanitor(redis, tag, own),
-    );
-  }
-  /** A cluster's shard that is away when a worker starts does not keep it from the others. */
-  function enterLater(tag: string): Loop {
-    return startLoop("entry", logOf(tag), async () => {
-      if (entered.includes(tag)) return NEVER_MS;
-      await enter(tag, left, options);
-      if (stopping.signal.aborted) return NEVER_MS;
-      entered.push(tag);
-      keep(tag);
-      taker.wake();
-      return NEVER_MS;
-    });
-  }
-  function logOf(tag: string): Logger {
-    return tags.length === 1 ? log : log.child({ tag });
-  }
-  for (const tag of entered) keep(tag);
-  keepers.push(...tags.filter((tag) => !entered.includes(tag)).map(enterLater));
-  // Partitions are added while it runs (stream/relayout.ts). Those that are used no more are served until they are empty.
-  const growth = startLoop("growth", log, async () => {
-    for (const tag of tagsServedBy(options.partitions).slice(tags.length)) {
-      tags.push(tag);
-      keepers.push(enterLater(tag));
-      listenTo([tag]);
-    }
-    return GROWTH_POLL_MS;
+  const keep = (tag: string, own: Logger): Loop[] => [
+    startPromoter(redis, tag, own),
+    startClockWatch(redis, tag, own),
+    startHeart(redis, tag, consumer, inFlight, options.leaseMs, policy, own),
+    startReclaimer(redis, tag, consumer, options.leaseMs, policy, own),
+    startAttester(redis, tag, consumer, options.retentionMs, lately, own),
+    startChecker({ ...options, tag, log: own }),
+    startJanitor(redis, tag, own),
+  ];
+  const serving = serve({
+    ...options,
+    tags,
+    entered,
+    enter: (tag) => enter(tag, left, options),
+    keep,
+    wake: () => taker.wake(),
+    stopping: stopping.signal,
   });
-  keepers.push(growth);
+  const keepers = [alerter, startForgetter(redis, options.partitions, options.retentionMs, log)];
 
   return {
     async stop(deadlineMs) {
-      for (const { connection } of blocking) connection.disconnect();
       // A loop may hang in a call to a Redis that does not answer: nothing here waits for that.
-      const quiet = Promise.all([taker.stop(), ...blocking.map(({ waker }) => waker.stop())]);
+      const quiet = Promise.all([serving.quiet(), taker.stop()]);
       // With nothing in flight, and no Redis to take anything from, there is nothing to wait for.
       const isIdle = taker.inFlight.size === 0 && redis.status !== "ready";
       const idle = isIdle ? Promise.resolve() : quiet.then(() => taker.idle());
@@ -227,7 +195,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       mailer.abort();
       await Promise.race([idle, Bun.sleep(LAST_SETTLEMENTS_MS)]);
       settler.abandon();
-      const kept = Promise.all(keepers.map((keeper) => keeper.stop()));
+      const kept = Promise.all([...keepers, serving].map((keeper) => keeper.stop()));
       await Promise.race([kept, Bun.sleep(LAST_SETTLEMENTS_MS)]);
       options.outbox.close();
       log.info({ leftInFlight: taker.inFlight.size }, "worker stopped");
