@@ -178,6 +178,17 @@ describe("an event of Stripe's", () => {
     expect(kept.map(({ id }) => id)).toEqual(["stripe_pi_1", "stripe_pi_2"]);
   });
 
+  test("has the address of its authorized charge, where the intent of today's API versions has none", async () => {
+    const h = service();
+    const authorized = stripeEvent("charge.succeeded", { ...charge, captured: false });
+    expect(await (await h.send(authorized)).json()).toMatchObject({ ignored: expect.stringContaining("not captured") });
+    const bare = { ...intent, receipt_email: null, customer: "cus_1", metadata: { booking_id: "BK-1042" } };
+    await h.send(stripeEvent("payment_intent.succeeded", bare));
+    expect(h.posted[0]?.data).toMatchObject({ booking: { id: "BK-1042" }, customer: { email: "an@example.com" } });
+    expect(h.stripeOutcomes).toEqual(["unpaid", "accepted"]);
+    expect(h.told).toEqual([]);
+  });
+
   test("waits for the money of a slow method", async () => {
     const h = service();
     const unpaid = await h.send(stripeEvent("checkout.session.completed", { ...session, payment_status: "unpaid" }));

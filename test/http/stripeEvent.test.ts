@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { parseEvent } from "../../src/domain/event.ts";
+import fc from "fast-check";
+import { type Event, parseEvent } from "../../src/domain/event.ts";
 import { mapStripeEvent } from "../../src/http/stripeEvent.ts";
 import { type Any, CHARGE, eventIn, INTENT, METADATA, SESSION, stripeEvent, understandingOf } from "./stripeEvents.ts";
 
@@ -214,4 +215,37 @@ test("a __proto__ in the JSON is a field like any other, and none that is read",
   );
   expect(eventIn(JSON.parse(hostile))).toEqual(eventIn(stripeEvent("charge.succeeded", CHARGE)));
   expect(({} as Any).booking_id).toBeUndefined();
+});
+
+test("whatever stands in a field, an event is understood, and what comes of it is in its normal form", () => {
+  const odd = fc.oneof(
+    fc.jsonValue(),
+    fc.string({ unit: "binary", maxLength: 3_000 }),
+    fc.constantFrom("\ud83d", "auto", -1, 2 ** 53),
+  );
+  const objects: [string, object][] = [
+    ["checkout.session.completed", SESSION],
+    ["payment_intent.succeeded", INTENT],
+    ["charge.captured", CHARGE],
+  ];
+  const change = fc.tuple(fc.constantFrom(...objects), fc.array(fc.tuple(fc.nat(), fc.nat(), odd), { maxLength: 4 }));
+  fc.assert(
+    fc.property(change, ([[type, object], changes]) => {
+      const input = stripeEvent(type, object, (o) => {
+        for (const [which, inner, value] of changes) {
+          const names = Object.keys(o);
+          const name = names[which % names.length] as string;
+          const record = inner % 2 === 0 && typeof o[name] === "object" && o[name] !== null ? o[name] : o;
+          const fields = Object.keys(record);
+          record[record === o ? name : (fields[inner % fields.length] ?? "x")] = value;
+        }
+      });
+      const understanding = understandingOf(JSON.parse(JSON.stringify(input)));
+      if (!("event" in understanding)) return;
+      const { notes: _, ...event } = understanding.event;
+      expect(parseEvent(structuredClone(event))).toEqual({ ok: true, event: event as Event });
+      expect(Buffer.byteLength(JSON.stringify(understanding.event))).toBeLessThan(65_536);
+    }),
+    { numRuns: 500 },
+  );
 });

@@ -5,9 +5,12 @@ import type { Notice } from "../../src/domain/notice.ts";
 import { key, partitionOf, tagOf } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
+import { createNews } from "../../src/stream/news.ts";
+import { parseRedisUrl, type RedisAddress } from "../../src/stream/redisUrl.ts";
 import { release, sent } from "../../src/stream/settle.ts";
 import type { Taken } from "../../src/stream/take.ts";
 import { amend, Moved } from "../../src/stream/transaction.ts";
+import { PASSWORD, rulesOfTheManual, USER } from "../support/acl.ts";
 import { eventWith } from "../support/event.ts";
 import { captureNotice, sessionNotice } from "../support/notice.ts";
 import { DAY_MS, endDedupWindow, onRedis, takeAll } from "./fixture.ts";
@@ -220,6 +223,17 @@ describe("a message", () => {
       accepted: { state: "cancelled", duplicate: true },
     });
   });
+});
+
+test("the permissions of the manual are enough", async () => {
+  await on.server.raw.acl("SETUSER", USER, ...rulesOfTheManual());
+  const address = parseRedisUrl(`unix://${USER}:${PASSWORD}@${on.server.address.path}`) as RedisAddress;
+  const redis = await on.open("ingress", address);
+  const ingress = on.ingress({ delayMs: 60_000 }, redis);
+  await learn(captureNotice("pi_1"), ingress);
+  expect(await learn(sessionNotice("pi_1"), ingress)).toMatchObject({ amended: true });
+  expect(await createNews(redis)("no_address")).toBe(true);
+  expect(await createNews(redis)("no_address")).toBe(false);
 });
 
 test("a Redis with too few replicas has a notice and its message, and the answer says that it may lose them", async () => {
