@@ -56,8 +56,8 @@ async function fillPartition(): Promise<Map<State, string>> {
   await post("queued");
   await createQueues(redis, 1).pause("low");
   await adoptLayout(redis, 1);
-  // A second chunk of what was posted, as a full first one would begin it.
-  await redis.rpush(key.posted(TAG), "2");
+  // More chunks of what was posted, as full ones would begin them.
+  await redis.rpush(key.posted(TAG), "2", "3");
   await redis.set(key.postedChunk(TAG, "2"), "");
   await redis.set(TAG, "set by hand"); // the first key of the gate: it does not open by that
   return ids;
