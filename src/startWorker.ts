@@ -36,7 +36,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
   const mailer = createMailer({ smtpUrl, from: config.MAIL_FROM, maxConnections: config.CONCURRENCY });
   let stopping = false;
   const start = async (): Promise<Worker | undefined> => {
-    while (!stopping) {
+    for (let tries = 0; !stopping; tries++) {
       try {
         return await startWorker({
           redis,
@@ -64,6 +64,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
         });
       } catch (error) {
         if (!(error instanceof RedisAway)) throw error;
+        if (tries === 0) log.error({ reason: error.message }, "worker waits for redis, nothing is sent");
         await Bun.sleep(200);
       }
     }

@@ -85,8 +85,22 @@ function open(address: RedisAddress, options: (typeof OPTIONS)[ConnectionKind]):
         ...(address.tls && { dnsLookup: (host, use) => use(null, host), slotsRefreshTimeout: COMMON.connectTimeout }),
       });
       explainErrors(cluster);
+      cluster.on("+node", forgiveAsking);
       // The same commands and events as a single connection, and all that this program uses of it.
       return cluster as unknown as Redis;
     }
   }
+}
+
+/**
+ * While a slot moves, ioredis sends ASKING before a command and forgets its promise. Where the node goes away, or does not
+ * answer, that rejection would be nobody's and end the process. The command behind it is rejected as well.
+ */
+function forgiveAsking(node: Redis): void {
+  const { asking } = Redis.prototype;
+  node.asking = () => {
+    const asked = asking.call(node);
+    asked.catch(() => {});
+    return asked;
+  };
 }

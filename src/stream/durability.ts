@@ -4,7 +4,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Durability } from "../domain/ingress.ts";
-import { awayReason } from "./fault.ts";
+import { awayReason, SlotMoves } from "./fault.ts";
 import { type Partitions, tagsServedBy } from "./layout.ts";
 import { nodesOf, ownerOf } from "./nodes.ts";
 import probeSource from "./probe.lua" with { type: "text" };
@@ -106,12 +106,26 @@ async function ifAllowed<T>(answer: Promise<T>): Promise<T | undefined> {
 /** Why Redis, or one server of a cluster, takes no posts now; undefined when it does. */
 export async function writeFault(redis: Redis, partitions: Partitions): Promise<string | undefined> {
   try {
-    const tagByOwner = new Map(tagsServedBy(partitions).map((tag) => [ownerOf(redis, tag), tag]));
-    await Promise.all([...tagByOwner.values()].map((tag) => probe(redis, tag, [])));
+    const tags = Map.groupBy(tagsServedBy(partitions), (tag) => ownerOf(redis, tag));
+    await Promise.all([...tags.values()].map((ofOne) => probeOne(redis, ofOne)));
     return undefined;
   } catch (error) {
     return messageOf(error);
   }
+}
+
+/** With any partition of the server whose slot does not move. */
+async function probeOne(redis: Redis, tags: readonly string[]): Promise<void> {
+  let moves: SlotMoves | undefined;
+  for (const tag of tags) {
+    try {
+      return void (await probe(redis, tag, []));
+    } catch (error) {
+      if (!(error instanceof SlotMoves)) throw error;
+      moves = error;
+    }
+  }
+  if (moves !== undefined) throw moves;
 }
 
 function messageOf(error: unknown): string {

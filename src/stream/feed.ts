@@ -4,6 +4,7 @@
  */
 import type { Redis } from "ioredis";
 import { BLOCK_MS } from "./connect.ts";
+import { awayOf, SlotMoves } from "./fault.ts";
 import { key } from "./keys.ts";
 import { type Partitions, tagsServedBy } from "./layout.ts";
 import { stepOf } from "./record.ts";
@@ -105,9 +106,10 @@ function startReader(redis: Redis, stream: string, since: string, reading: Readi
     while (!stopped) {
       try {
         await read();
-      } catch {
+      } catch (error) {
         // A socket that is open at this end only is closed; while it is reconnecting, it is left alone.
-        if (!stopped && redis.status === "ready") redis.disconnect(true);
+        const isWell = awayOf(error) instanceof SlotMoves;
+        if (!stopped && !isWell && redis.status === "ready") redis.disconnect(true);
         if (!stopped) await Bun.sleep(RETRY_MS);
       }
     }

@@ -6,22 +6,25 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { connectionTo } from "../stream/nodes.ts";
 import { haveEndedIn, sentOrAttested } from "../stream/settle.ts";
+import type { Claim } from "../stream/take.ts";
 import { type Loop, startLoop } from "./loop.ts";
 import type { SentLately } from "./sentLately.ts";
 
 const POLL_MS = 500;
 const MAX_CALL = 100;
 
+/** @param isInFlight its settlement is not written yet, and will be */
 export function startAttester(
   redis: Redis,
   tag: string,
   consumer: string,
   retentionMs: number,
   lately: SentLately,
+  isInFlight: (claim: Claim) => boolean,
   log: Logger,
 ): Loop {
   async function tellAgain(): Promise<void> {
-    const facts = lately.of(tag);
+    const facts = lately.of(tag).filter((fact) => !isInFlight(fact));
     let lost = 0;
     for (let i = 0; i < facts.length; i += MAX_CALL) {
       const some = facts.slice(i, i + MAX_CALL);

@@ -5,6 +5,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
+import { SlotMoves } from "../stream/fault.ts";
 import { key } from "../stream/keys.ts";
 
 const FIRST_WAIT_MS = 50;
@@ -60,6 +61,7 @@ export function createRests(redis: Redis, tags: readonly string[], onBack: () =>
     },
     failed(tag, error, begunAt) {
       if (!resting.has(tag)) void rest(tag, count(tag, error));
+      if (error instanceof SlotMoves) return; // its shard has answered
       // Who has not answered since may be on the same shard.
       const isSuspect = (other: string) => !resting.has(other) && (answeredAt.get(other) ?? 0) < begunAt;
       for (const other of tags.filter(isSuspect)) void rest(other, 0);

@@ -7,7 +7,7 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
 import type { Outbox } from "../journal/outbox.ts";
-import { RedisAway } from "../stream/fault.ts";
+import { RedisAway, SlotMoves } from "../stream/fault.ts";
 import { bury, cancel, defer, haveEndedIn, lose, postpone, release, sentOrAttested } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
 import type { Settlement } from "./attempt.ts";
@@ -42,7 +42,8 @@ export function createSettler(options: SettlerOptions): Settler {
   const { log } = options;
   let waiting: Item<Kind>[] = [];
   let abandoned = false;
-  let away = false;
+  /** Partitions that could not be written to, and have not been since. */
+  const away = new Set<string>();
 
   function flush(): void {
     const batches = batchesOf(waiting);
@@ -59,8 +60,7 @@ export function createSettler(options: SettlerOptions): Settler {
         const settling = call(batch, options);
         if (failures === 0) onTheWay?.();
         written = await confirm(batch, await settling, options);
-        if (away) log.warn("settlements are written again");
-        away = false;
+        if (away.delete(batch.tag)) log.warn({ tag: batch.tag }, "settlements are written again");
       } catch (error) {
         const isAway = error instanceof RedisAway;
         if (!isAway && items.length > 1) {
@@ -68,13 +68,16 @@ export function createSettler(options: SettlerOptions): Settler {
           await Promise.all(items.map((item) => settleAll({ ...batch, items: [item] } as Batch)));
           return;
         }
-        if (isAway && !away) log.error({ err: error, waiting: items.length }, "settlements wait for redis");
+        // That its slot moves the taker says (rests.ts).
+        if (isAway && !(error instanceof SlotMoves) && !away.has(batch.tag)) {
+          log.error({ err: error, tag: batch.tag, waiting: items.length }, "settlements wait for redis");
+          away.add(batch.tag);
+        }
         if (!isAway && failures === 0) {
           const { messageId } = items[0] ?? {};
           log.error({ err: error, messageId }, "a settlement fails, it is tried again");
         }
         if (failures === 0) options.outbox.sync();
-        away ||= isAway;
         await Bun.sleep(backoffMs(failures, FIRST_DELAY_MS, MAX_DELAY_MS));
       }
     }

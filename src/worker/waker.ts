@@ -6,6 +6,7 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { PRIORITIES } from "../domain/lifecycle.ts";
 import { BLOCK_MS } from "../stream/connect.ts";
+import { awayOf, SlotMoves } from "../stream/fault.ts";
 import { key } from "../stream/keys.ts";
 import { type Loop, startLoop } from "./loop.ts";
 
@@ -34,6 +35,8 @@ export function startWaker(redis: Redis, tags: readonly string[], wake: () => vo
       return 0;
     } catch (error) {
       seen = undefined; // Redis may have come back empty
+      const away = awayOf(error);
+      if (away instanceof SlotMoves) throw away; // the connection is well
       // A socket that is open at this end only: connect anew. While it is reconnecting, leave it alone.
       if (redis.status === "ready") redis.disconnect(true);
       throw error;

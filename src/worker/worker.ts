@@ -19,7 +19,7 @@ import { RedisAway } from "../stream/fault.ts";
 import { type Partitions, tagsServedBy } from "../stream/layout.ts";
 import type { NewKind } from "../stream/newKinds.ts";
 import { eventOf } from "../stream/record.ts";
-import type { Taken } from "../stream/take.ts";
+import type { Claim, Taken } from "../stream/take.ts";
 import { wasRolledBack } from "../stream/transaction.ts";
 import { startAlerter } from "./alerter.ts";
 import { attempt, type Settlement } from "./attempt.ts";
@@ -39,6 +39,7 @@ import { type AskedSince, createRelayBreaker, oneAtATime } from "./relayBreaker.
 import { createSentLately } from "./sentLately.ts";
 import { serve } from "./serving.ts";
 import { createSettler } from "./settler.ts";
+import { entryKeyOf } from "./strays.ts";
 import { createSuspects } from "./suspects.ts";
 import { type Slot, Taker } from "./taker.ts";
 
@@ -94,13 +95,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     () => taker.wake(),
     log,
   );
-  const settler = createSettler({
-    redis,
-    consumer,
-    retentionMs: options.retentionMs,
-    outbox: options.outbox,
-    log,
-  });
+  const settler = createSettler(options);
   const alerter = startAlerter(redis, options.partitions, log, options.alert);
 
   const stopping = new AbortController();
@@ -162,12 +157,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   });
 
   const inFlight = () => [...taker.inFlight.values()].map(({ taken }) => taken);
+  const isInFlight = (claim: Claim) => taker.inFlight.has(entryKeyOf(claim));
   const keep = (tag: string, own: Logger): Loop[] => [
     startPromoter(redis, tag, own),
     startClockWatch(redis, tag, own),
     startHeart(redis, tag, consumer, inFlight, options.leaseMs, policy, own),
     startReclaimer(redis, tag, consumer, options.leaseMs, policy, own),
-    startAttester(redis, tag, consumer, options.retentionMs, lately, own),
+    startAttester(redis, tag, consumer, options.retentionMs, lately, isInFlight, own),
     startChecker({ ...options, tag, log: own }),
     startJanitor(redis, tag, own),
   ];

@@ -1,9 +1,10 @@
 /* A partition's slot moves to another node of a cluster, key by key: no script starts before all of it has arrived. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import type { Redis } from "ioredis";
 import { STATES, type State } from "../../src/domain/lifecycle.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { createDeadLetters } from "../../src/stream/dead.ts";
+import { writeFault } from "../../src/stream/durability.ts";
 import { awayOf, SlotMoves } from "../../src/stream/fault.ts";
 import { gateOf, key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
@@ -11,10 +12,11 @@ import { createQueues } from "../../src/stream/queues.ts";
 import { adoptLayout, readLayout } from "../../src/stream/relayout.ts";
 import { bury, defer, lose, sent } from "../../src/stream/settle.ts";
 import { take } from "../../src/stream/take.ts";
-import { startCluster, type TestCluster, type TestNode } from "../support/cluster.ts";
+import { beginMove, startCluster, type TestCluster } from "../support/cluster.ts";
 import { eventWith } from "../support/event.ts";
 import { openIngress } from "../support/ingress.ts";
 import { failOnLeaks } from "../support/leaks.ts";
+import { until } from "../support/until.ts";
 import { accepted, DAY_MS, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
@@ -23,11 +25,16 @@ let cluster: TestCluster;
 let redis: Redis;
 beforeAll(async () => {
   cluster = await startCluster(2);
+});
+beforeEach(async () => {
   redis = connect(cluster.address, "worker");
   redis.on("error", () => {});
   await redis.connect();
 });
-afterEach(() => redis.disconnect());
+afterEach(async () => {
+  redis.disconnect();
+  for (const { raw } of cluster.nodes) await raw.flushall();
+});
 afterAll(() => cluster.stop());
 failOnLeaks();
 
@@ -93,12 +100,8 @@ test("while it moves each script is refused and each message is found; then all 
   expect([unmoved.byId, unmoved.byEvent]).toEqual([names, names]);
   expect(unmoved.ofRecipient.length).toBe(ids.size);
 
-  const slot = Number(await cluster.nodes[0]?.raw.cluster("KEYSLOT", TAG));
-  const owner = Math.floor(slot / (16_384 / 2));
-  const [source, target] = [cluster.nodes[owner], cluster.nodes[1 - owner]] as [TestNode, TestNode];
-  await target.raw.cluster("SETSLOT", slot, "IMPORTING", source.id);
-  await source.raw.cluster("SETSLOT", slot, "MIGRATING", target.id);
-  const keys = (await source.raw.cluster("GETKEYSINSLOT", slot, 1_000)) as string[];
+  const move = await beginMove(cluster, TAG);
+  const keys = await move.keys();
   expect(keys.length).toBeGreaterThan(ids.size + 8);
 
   // None of them gets arguments: one that is started fails otherwise than by being refused.
@@ -111,7 +114,7 @@ test("while it moves each script is refused and each message is found; then all 
       ({ message }: Error) => (awayOf(new Error(message)) instanceof SlotMoves ? undefined : `${name}: ${message}`),
     );
   for (const key of [undefined, ...keys]) {
-    if (key !== undefined) await source.raw.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5_000);
+    if (key !== undefined) await move.migrate(key);
     // Every script at each end of the way, some in between: each answer takes its turns.
     const some = key === undefined || key === keys.at(-1) ? scripts : scripts.slice(0, 2);
     expect((await Promise.all(some.map(refusalOf))).filter((problem) => problem !== undefined)).toEqual([]);
@@ -127,7 +130,7 @@ test("while it moves each script is refused and each message is found; then all 
     expect(answer).toEqual({ kind: "unavailable", reason: new SlotMoves(TAG).message });
   }
 
-  for (const node of [target, source]) await node.raw.cluster("SETSLOT", slot, "NODE", target.id);
+  await move.end();
   expect(accepted(await ingress.post(eventWith("evt_queued", { delayMs: 0 }))).duplicate).toBe(true);
   expect(accepted(await ingress.post(eventWith("evt_new"))).duplicate).toBe(false);
   const claims = await take(redis, TAG, "b", 10, [10, 0, 0]);
@@ -136,5 +139,35 @@ test("while it moves each script is refused and each message is found; then all 
   );
   expect(await ingress.commit("evt_held")).toMatchObject({ kind: "committed" });
   expect(await createDeadLetters(redis, 1, DAY_MS).replay(ids.get("dead") ?? "", {})).toBe("replayed");
-  expect(await source.raw.dbsize()).toBe(0);
+  expect(await move.source.raw.dbsize()).toBe(0);
+});
+
+test("the node that takes the slot in hangs, or is killed: a post is answered in time, and nothing else ends by that", async () => {
+  const posting = connect(cluster.address, "ingress");
+  posting.on("error", () => {});
+  await posting.connect();
+  try {
+    const ingress = openIngress(posting);
+    const { messageId } = accepted(await ingress.post(eventWith("evt_1")));
+    const move = await beginMove(cluster, TAG);
+    expect((await ingress.post(eventWith("evt_2"))).kind).toBe("unavailable");
+    // The others on the same server take posts.
+    expect([await writeFault(posting, 1), await writeFault(posting, 8)]).toEqual([
+      new SlotMoves(TAG).message,
+      undefined,
+    ]);
+    move.target.signal("SIGSTOP");
+    const startedAt = performance.now();
+    expect((await ingress.post(eventWith("evt_2"))).kind).toBe("unavailable");
+    expect(performance.now() - startedAt).toBeLessThan(1_800);
+    const [last] = await Promise.all([ingress.post(eventWith("evt_2")), move.target.kill()]);
+    expect(last.kind).toBe("unavailable");
+    await move.target.start();
+    await until("the cluster is up", async () => String(await move.target.raw.cluster("INFO")).includes("state:ok"));
+    await move.end();
+    await until("it takes posts again", async () => (await ingress.post(eventWith("evt_2"))).kind === "accepted");
+    expect((await createMessages(posting, 1).byId(messageId))?.state).toBe("queued");
+  } finally {
+    posting.disconnect();
+  }
 });

@@ -1,4 +1,5 @@
 /* A real Redis Cluster, of masters alone, or with a replica for each. */
+import { slotOf } from "../../src/stream/keys.ts";
 import type { RedisAddress } from "../../src/stream/redisUrl.ts";
 import { freePort } from "./freePort.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
@@ -56,6 +57,41 @@ export async function startCluster(masters: number, options: ClusterOptions = {}
     nodes,
     address: { kind: "cluster", hosts: nodes.map(({ port }) => ({ host: "127.0.0.1", port })) },
     stop: async () => void (await Promise.all(nodes.map((node) => node.stop()))),
+  };
+}
+
+/** A slot on its way from one node to another. */
+export interface SlotMove {
+  source: TestNode;
+  target: TestNode;
+  /** Of the slot, on the source. */
+  keys(): Promise<string[]>;
+  migrate(key: string): Promise<void>;
+  /** Moves what is left, and says that the slot has arrived. */
+  end(): Promise<void>;
+}
+
+/** Opens the slot of a tag, as `redis-cli --cluster reshard` does. @param to the target, other than the owner */
+export async function beginMove({ nodes }: TestCluster, tag: string, to?: TestNode): Promise<SlotMove> {
+  const slot = slotOf(tag);
+  const owned = await Promise.all(nodes.map(({ raw }) => raw.call("CLUSTER", "COUNTKEYSINSLOT", slot)));
+  const source = nodes[owned.findIndex((count) => Number(count) > 0)];
+  const target = to ?? nodes.find((node) => node !== source);
+  if (source === undefined || target === undefined) throw new Error(`no node has keys of slot ${slot}`);
+  await target.raw.cluster("SETSLOT", slot, "IMPORTING", source.id);
+  await source.raw.cluster("SETSLOT", slot, "MIGRATING", target.id);
+  const keys = async () => (await source.raw.cluster("GETKEYSINSLOT", slot, 10_000)) as string[];
+  const migrate = async (key: string) =>
+    void (await source.raw.call("MIGRATE", "127.0.0.1", target.port, key, 0, 5_000));
+  return {
+    source,
+    target,
+    keys,
+    migrate,
+    async end() {
+      for (const key of await keys()) await migrate(key);
+      for (const node of [target, source]) await node.raw.cluster("SETSLOT", slot, "NODE", target.id);
+    },
   };
 }
 
