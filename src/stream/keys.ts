@@ -15,6 +15,9 @@ export const FEED_LENGTH = 50_000;
 /** At most so many are trimmed at once; Redis's own limit depends on the size of a stream's nodes. */
 const FEED_TRIM = 10_000;
 
+/** How long a payment may stay unpaid: konbini and boleto vouchers for so long, authorizations for half of it. */
+export const UNPAID_MS = 60 * 86_400_000;
+
 const NAMES = {
   /** STREAM per priority: one entry `m <message id>` for each QUEUED or SENDING message. Never trimmed. */
   queue: ":q:",
@@ -37,9 +40,11 @@ const NAMES = {
   news: ":news:",
   /**
    * LIST of what was said of a payment (domain/notice.ts), JSON, for the message id that its event gives. Lives for the
-   * retention, and 60 days while nobody said that it is paid.
+   * retention, and for UNPAID_MS while nobody said that it is paid.
    */
   notices: ":notices:",
+  /** STRING: there may be such notices of unpaid payments in the partition. Lives as long as they do. */
+  noticed: ":noticed",
   /** STREAM of transitions, the latest FEED_LENGTH entries: field t, a line each: message id|state|attempt|reason. */
   feed: ":feed",
   /** HASH of counters that only grow: `in:<state>`, `out:<state>`. */
@@ -119,6 +124,7 @@ export const key = {
   dead: (tag: string) => `${tag}${NAMES.dead}`,
   deadGroups: (tag: string) => `${tag}${NAMES.deadGroups}`,
   deadTold: (tag: string) => `${tag}${NAMES.deadTold}`,
+  noticed: (tag: string) => `${tag}${NAMES.noticed}`,
   news: (tag: string, name: string) => `${tag}${NAMES.news}${name}`,
   notices: (tag: string, messageId: string) => `${tag}${NAMES.notices}${messageId}`,
   feed: (tag: string) => `${tag}${NAMES.feed}`,
@@ -151,7 +157,7 @@ local TAG, GROUP = KEYS[1], '${GROUP}'
 local QUEUE = { ${PRIORITIES.map((name, rank) => `['${rank}'] = TAG .. '${NAMES.queue}${name}'`).join(", ")} }
 local DUE, HELD, DEAD = TAG .. '${NAMES.due}', TAG .. '${NAMES.held}', TAG .. '${NAMES.dead}'
 local DEAD_GROUPS, DEAD_TOLD = TAG .. '${NAMES.deadGroups}', TAG .. '${NAMES.deadTold}'
-local NOTICES = TAG .. '${NAMES.notices}'
+local NOTICES, NOTICED, UNPAID_MS = TAG .. '${NAMES.notices}', TAG .. '${NAMES.noticed}', ${UNPAID_MS}
 local FEED, COUNTS, PAUSED = TAG .. '${NAMES.feed}', TAG .. '${NAMES.counts}', TAG .. '${NAMES.paused}'
 local MESSAGE, POSTED = TAG .. '${NAMES.message}', TAG .. '${NAMES.posted}'
 local SEEN, REWIND = TAG .. '${NAMES.seen}', TAG .. '${NAMES.rewind}'

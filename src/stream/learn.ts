@@ -18,9 +18,6 @@ import { amend, type Decided, Moved } from "./transaction.ts";
 
 const learnScript = script("learn", source);
 
-/** Vouchers may be paid for so long (konbini, boleto), authorizations captured for half of it. */
-const UNPAID_MS = 60 * 86_400_000;
-
 /** Before a mail that names no booking, where an event that names it may be on its way, also with a shorter DELAY_MS. */
 const PATIENCE_MS = 5_000;
 
@@ -81,7 +78,7 @@ export function createLearn(store: Store, options: IngressOptions) {
 
   /** @param acceptedAt as of a post */
   return async (notice: Notice, acceptedAt?: number): Promise<Learned> => {
-    const keptMs = notice.paid === undefined ? UNPAID_MS : options.retentionMs;
+    const keptMs = notice.paid === undefined ? "" : options.retentionMs;
     const learned = await orUnavailable(() =>
       store.decideAtHome(notice.eventId, async (node, tag, id, version) => {
         const reply = (await learnScript(node, tag, [id, version, JSON.stringify(notice), keptMs])) as string[];

@@ -9,6 +9,7 @@ import { adoptLayout, changeLayout, readLayout } from "../../src/stream/relayout
 import { sent } from "../../src/stream/settle.ts";
 import { eventWith } from "../support/event.ts";
 import { openIngress } from "../support/ingress.ts";
+import { captureNotice, sessionNotice } from "../support/notice.ts";
 import { until } from "../support/until.ts";
 import { accepted, onRedis, takeAll } from "./fixture.ts";
 
@@ -94,6 +95,22 @@ test("a dead or held message keeps it, and so does a retention that is not over;
   const { messageId } = (await unfenced.rollback(stray)) as { messageId: string };
   await on.server.raw.del(key.message(tagOf(0), messageId));
   expect(await forgetEarlier(on.redis, layout, DAY_MS)).toEqual([1]);
+});
+
+test("a payment that its session told of, and that nobody has paid yet, keeps it for 60 days", async () => {
+  const before = await adoptLayout(on.redis, 1);
+  const ids = ["pi_1", "pi_2", "pi_3", "pi_4"];
+  for (const id of ids) expect(await posting(before).learn(sessionNotice(id))).toEqual({ kind: "unpaid" });
+  await changeLayout(on.redis, 4);
+  const layout = await endedAgo(59 * DAY_MS);
+  expect(await forgetEarlier(on.redis, layout, DAY_MS)).toEqual([]);
+  for (const id of ids)
+    expect(await posting(layout).learn(captureNotice(id))).toMatchObject({
+      event: { data: { booking: { id: `BK ${id}` } } },
+    });
+  for (const { messageId } of await takeEach(tagOf(0))) await on.server.raw.del(key.message(tagOf(0), messageId));
+  expect(await forgetEarlier(on.redis, layout, DAY_MS)).toEqual([]);
+  expect(await forgetEarlier(on.redis, await endedAgo(2 * DAY_MS), DAY_MS)).toEqual([1]);
 });
 
 test("a service that still knows the number is told that it is forgotten", async () => {

@@ -49,6 +49,9 @@ describe("a payment that is captured later", () => {
   test("is remembered for 60 days while it is unpaid, and for the retention from then on", async () => {
     await learn(sessionNotice("pi_1"));
     expect(Number(await on.server.raw.pttl(noticesKey("pi_1")))).toBeWithin(59 * DAY_MS, 60 * DAY_MS + 1);
+    await on.server.raw.pexpire(noticesKey("pi_1"), 30 * DAY_MS);
+    await learn(sessionNotice("pi_1", { titles: [] }));
+    expect(Number(await on.server.raw.pttl(noticesKey("pi_1")))).toBeWithin(29 * DAY_MS, 30 * DAY_MS + 1);
     await learn(captureNotice("pi_1"));
     expect(Number(await on.server.raw.pttl(noticesKey("pi_1")))).toBeWithin(6 * DAY_MS, 7 * DAY_MS + 1);
   });
