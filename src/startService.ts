@@ -15,6 +15,7 @@ import { createFallback } from "./journal/fallback.ts";
 import { Journal } from "./journal/journal.ts";
 import { checkPort } from "./mail/catcher.ts";
 import { createMetrics } from "./metrics.ts";
+import { orJournaled } from "./orJournaled.ts";
 import { createDeadLetters } from "./stream/dead.ts";
 import { countDelayedSyncs, writeFault } from "./stream/durability.ts";
 import { startEmbeddedRedis } from "./stream/embedded.ts";
@@ -93,7 +94,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const refusals = createRefusals(log, metrics.refused);
   const app = createApp({
     ingress: metrics.counted(ingress),
-    messages: createMessages(redis, layout.now),
+    messages: orJournaled(createMessages(redis, layout.now), journal),
     dead,
     queues,
     partitions: createPartitions(redis, layout),

@@ -1,7 +1,7 @@
 /* Every refusal is a problem document (RFC 9457) of one of these kinds; `type` is stable, the prose is not. */
 import type { Logger } from "pino";
 import { RedisAway } from "../stream/fault.ts";
-import { BadCursor } from "../stream/store.ts";
+import { BadCursor, NotInRedisYet } from "../stream/store.ts";
 import { PRIVATE } from "./answer.ts";
 
 const KINDS = {
@@ -61,11 +61,13 @@ export function refuse(document: Problem, headers: Record<string, string> = {}):
 }
 
 /**
- * What became of an exception. The store names the two that a caller can do something about; anything
+ * What became of an exception. The store names those that a caller can do something about; anything
  * else is a bug by definition, and logged as one.
  */
 export function problemOf(error: unknown, route: string, log: Logger): Problem {
   if (error instanceof RedisAway) return problem("unavailable", "Redis cannot be reached.");
+  if (error instanceof NotInRedisYet)
+    return problem("unavailable", "Some events are journaled, and are found when Redis has them.");
   if (error instanceof BadCursor) {
     const detail = "was not made by this service";
     return problem("invalid-request", "The cursor is not valid.", [{ parameter: "cursor", detail }]);

@@ -96,6 +96,11 @@ export interface Feed {
   ): () => void;
 }
 
+/** Redis has no such message, and what is journaled may be it. */
+export class NotInRedisYet extends Error {
+  override name = "NotInRedisYet";
+}
+
 /** The cursor was not made by this service. */
 export class BadCursor extends Error {
   override name = "BadCursor";

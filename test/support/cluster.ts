@@ -104,3 +104,11 @@ async function startNode(tls?: readonly string[]): Promise<TestNode> {
   );
   return Object.assign(server, { port, id: String(await server.raw.cluster("MYID")) });
 }
+
+/** `redis-cli --cluster …`. @throws with what it has said, when it fails */
+export async function clusterTool(...args: string[]): Promise<string> {
+  const tool = Bun.spawn(["redis-cli", "--cluster", ...args], { stdout: "pipe", stderr: "pipe" });
+  const said = (await Promise.all([tool.stdout.text(), tool.stderr.text()])).join("");
+  if ((await tool.exited) !== 0) throw new Error(`redis-cli --cluster ${args.join(" ")}: ${said.slice(-2_000)}`);
+  return said;
+}
