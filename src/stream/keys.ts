@@ -61,11 +61,14 @@ const NAMES = {
   layout: ":layout",
   /** STRING, in the first partition: a layout that is being introduced. Until it is. */
   layoutNext: ":layout:next",
-  /** STRING: the latest time that was seen on Redis's clock, epoch ms, ten seconds old at the most. For ever. */
+  /**
+   * STRING: the latest time that was seen on Redis's clock, epoch ms, ten seconds old at the most, and how often it was set
+   * back. For ever.
+   */
   seen: ":seen",
   /**
-   * STRING, while what waits is moved back after a clock that was set back: by how much, ms, and what is left alone
-   * (clock.lua). `:due` and `:held` behind it: what is still to be moved.
+   * STRING, while what waits is moved back after a clock that was set back: by how much, ms, and when that was
+   * found out (clock.lua). `:due` and `:held` behind it: what is still to be moved.
    */
   rewind: ":rewind",
 } as const;

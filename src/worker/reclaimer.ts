@@ -26,16 +26,19 @@ export function startReclaimer(
   const pauseMs = leaseMs / 4;
   // Together with the third of a lease that a heart lets pass between two renewals it is less than a lease.
   const longestMs = pauseMs + Math.max(leaseMs / 4, LEAST_SLACK_MS);
+  const graceMs = leaseMs + LONGEST_BACKOFF_MS;
   const none = { at: 0, graceUntil: 0 };
   /** Redis's time of its last answer and of the end of the grace; none after a failure. */
   let answer = none;
   return startLoop("reclaimer", log, async () => {
     const last = answer;
     answer = none;
-    const minIdleMs = last.at < last.graceUntil ? Number.MAX_SAFE_INTEGER : leaseMs;
+    const graceLeftMs = last.graceUntil - last.at;
+    // A longer one: the clock was set back meanwhile.
+    const minIdleMs = graceLeftMs > 0 && graceLeftMs <= graceMs ? Number.MAX_SAFE_INTEGER : leaseMs;
     const deadlineAt = last.at + longestMs;
     const { at, late, reclaimed } = await reclaimBefore(redis, tag, deadlineAt, whose, minIdleMs, policy);
-    answer = { at, graceUntil: late ? at + leaseMs + LONGEST_BACKOFF_MS : last.graceUntil };
+    answer = { at, graceUntil: late ? at + graceMs : last.graceUntil };
     logReclaimed(reclaimed, log);
     return pauseMs;
   });
