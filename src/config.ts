@@ -45,6 +45,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     config.PORT !== 0
   )
     refuse("CATCHER_PORT", String(config.CATCHER_PORT), `${SETTINGS.CATCHER_PORT.allowed} that is not PORT`);
+  if (config.SMTP_URL !== undefined && !env["MAIL_FROM"])
+    refuse("MAIL_FROM", "", `${SETTINGS.MAIL_FROM.allowed}; SMTP_URL needs it`);
   if (config.MIN_REPLICAS > 0 && config.REDIS_URL === undefined)
     refuse(
       "MIN_REPLICAS",

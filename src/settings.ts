@@ -71,7 +71,8 @@ export const SETTINGS = {
   MAIL_FROM: {
     default: "postpaid <no-reply@localhost>",
     allowed: "one address, or a name and <address>",
-    about: "The sender, in the envelope and in the From header.",
+    about:
+      "The sender, in the envelope and in the From header. Required with SMTP_URL; the default is for the catcher.",
     parse: (value) => {
       parseSender(value);
       return value;

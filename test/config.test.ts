@@ -161,7 +161,8 @@ describe("the settings", () => {
     ["LOG_PII", "plain", "plain"],
   ];
   test.each(good)("take %s=%s", (name, value, parsed) => {
-    expect((loadConfig({ [name]: value }) as Record<string, unknown>)[name]).toEqual(parsed);
+    const env = { MAIL_FROM: "ve@example.com", [name]: value };
+    expect((loadConfig(env) as Record<string, unknown>)[name]).toEqual(parsed);
   });
 });
 
@@ -213,6 +214,7 @@ describe("a bad setting", () => {
       "A\nX-Evil: y <a@b>",
       "a b@c",
       "Nguyễn <nguyễn@b>",
+      "=?utf-8?B?U2Fv!?= <a@b>",
     ],
     INGEST_KEYS: [
       ...[",", "a,,b", "a b", "é", "a,"],
@@ -318,6 +320,15 @@ describe("a bad setting", () => {
   });
 });
 
+test("SMTP_URL needs a MAIL_FROM, as no relay sends for somebody@localhost", () => {
+  for (const MAIL_FROM of [{}, { MAIL_FROM: "" }] as Record<string, string>[]) {
+    expect(errorOf({ SMTP_URL: "smtp://h", ...MAIL_FROM })).toBe(
+      'MAIL_FROM is "", allowed: one address, or a name and <address>; SMTP_URL needs it',
+    );
+  }
+  expect(loadConfig({ SMTP_URL: "smtp://h", MAIL_FROM: "ve@example.com" }).MAIL_FROM).toBe("ve@example.com");
+});
+
 test("MIN_REPLICAS needs a Redis that can have replicas", () => {
   expect(errorOf({ MIN_REPLICAS: "1" })).toBe(
     'MIN_REPLICAS is "1", allowed: 0 where REDIS_URL is unset: the embedded Redis has no replicas',
@@ -373,7 +384,7 @@ describe("what is accepted at start", () => {
       fc.property(fc.array(words, { minLength: 1, maxLength: 6 }), (parts) => {
         const url = parts.join("");
         try {
-          loadConfig({ SMTP_URL: url });
+          loadConfig({ SMTP_URL: url, MAIL_FROM: "a@b" });
         } catch {
           return;
         }
@@ -406,7 +417,10 @@ describe("CATCHER_PORT and PORT", () => {
   test("are refused together when they are the same, and a catcher is started", () => {
     const same = { PORT: "1025", HOST: "127.0.0.1" };
     expect(errorOf(same)).toBe('CATCHER_PORT is "1025", allowed: an integer from 0 to 65535 that is not PORT');
-    for (const more of [{ SMTP_URL: "smtp://h" }, { ROLE: "api" }, { ROLE: "worker" }] as Record<string, string>[]) {
+    for (const more of [{ SMTP_URL: "smtp://h", MAIL_FROM: "a@b" }, { ROLE: "api" }, { ROLE: "worker" }] as Record<
+      string,
+      string
+    >[]) {
       expect(loadConfig({ ...same, ...more }).PORT).toBe(1_025);
     }
     expect(loadConfig({ PORT: "0", CATCHER_PORT: "0" }).PORT).toBe(0);

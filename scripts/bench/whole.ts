@@ -32,6 +32,7 @@ export async function startWhole(...sinkArgs: string[]): Promise<Whole> {
       DATA_DIR: directory,
       REDIS_URL: `unix:${redis.address.path}`,
       SMTP_URL: `smtp://127.0.0.1:${sink.ready}`,
+      MAIL_FROM: "postpaid <no-reply@localhost>",
       INGEST_KEYS: KEY,
     },
     stdio: ["ignore", "ignore", "inherit"],

@@ -20,7 +20,8 @@ export function compose(mail: Mail, sender: Sender, date: Date): Buffer {
     `Date: ${date.toUTCString().replace("GMT", "+0000")}`,
     "MIME-Version: 1.0",
     "Auto-Submitted: auto-generated", // RFC 3834: no vacation notice in reply
-    "X-Auto-Response-Suppress: All", // the same for Exchange
+    // The same for Exchange. "All" would suppress its reports of a mail that could not be delivered, too.
+    "X-Auto-Response-Suppress: OOF, AutoReply",
     `Content-Language: ${token(mail.language)}`,
     `X-Postpaid-Message: ${token(mail.messageIdHeader.split("@", 1)[0] ?? "")}`,
     `Content-Type: multipart/alternative; boundary="${BOUNDARY}"`,

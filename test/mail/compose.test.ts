@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type AddressObject, simpleParser } from "mailparser";
 import { compose } from "../../src/mail/compose.ts";
-import { parseSender } from "../../src/mail/sender.ts";
+import { parseSender, type Sender } from "../../src/mail/sender.ts";
 import { MAIL } from "./fixtures.ts";
 
 const SENDER = parseSender("Sao Việt <ve@example.com>");
@@ -30,6 +30,8 @@ describe("a composed mail", () => {
       for (const to of [{ address }, { address, name: "An" }]) {
         const line = linesOf(compose({ ...MAIL, to }, SENDER, DATE)).find((one) => one.startsWith("To: "));
         expect(line).toBe(to.name === undefined ? `To: ${address}` : `To: "An" <${address}>`);
+        const parsed = await simpleParser(compose({ ...MAIL, to }, SENDER, DATE));
+        expect((parsed.to as AddressObject).value).toHaveLength(1);
       }
     },
   );
@@ -38,7 +40,7 @@ describe("a composed mail", () => {
     expect(linesOf(raw)).toEqual(
       expect.arrayContaining([
         "Auto-Submitted: auto-generated",
-        "X-Auto-Response-Suppress: All",
+        "X-Auto-Response-Suppress: OOF, AutoReply",
         "Content-Language: vi",
         "X-Postpaid-Message: msg_01",
         "Message-ID: <msg_01@example.com>",
@@ -115,11 +117,42 @@ describe("a mail that cannot be composed", () => {
 
 describe("the sender", () => {
   test.each([
+    "=?utf-8?B?!!!?=",
+    "=?utf-8?X?YQ==?=",
+    "=?nope?B?YQ==?=",
+    "=?utf-8?B?/////w==?=",
+    "=?utf-8?Q?a=?=",
+    "=?utf-8?Q?a=0D=0ABcc:_x?=",
+    "=?utf-8?Q?Sao Vi=E1=BB=87t?=",
+    "=?utf-8?Q?Sao",
+  ])("%s is no name: what is encoded so cannot be decoded", (name) => {
+    expect(() => parseSender(`${name} <ve@example.com>`)).toThrow(/^MAIL_FROM is .*, must have a name that can be dec/);
+  });
+
+  test("whose name was given encoded is encoded once, and read as it was meant", async () => {
+    const sender = parseSender("=?utf-8?B?U2FvIFZp4buHdA==?= <ve@example.com>");
+    const parsed = await simpleParser(compose(MAIL, sender, DATE));
+    expect(parsed.from?.value).toEqual([{ name: "Sao Việt", address: "ve@example.com" }]);
+  });
+
+  test.each([
     ["ve@example.com", { address: "ve@example.com", domain: "example.com" }],
     ["Shop <ve@example.com>", { address: "ve@example.com", domain: "example.com", name: "Shop" }],
     ['"Shop, Inc." <ve@example.com>', { address: "ve@example.com", domain: "example.com", name: "Shop, Inc." }],
     ["<ve@example.com>", { address: "ve@example.com", domain: "example.com" }],
-  ])("%s is understood", (from, sender) => {
+    ...[
+      "=?utf-8?B?U2FvIFZp4buHdA==?=",
+      "=?UTF-8?q?Sao_Vi=E1=BB=87t?=",
+      '"=?utf-8?B?U2FvIFZp4buHdA?="',
+      "=?utf-8*vi?Q?Sao?= =?utf-8?Q?_Vi=E1=BB?=  =?UTF-8?B?h3Q=?=",
+      "Sao =?utf-8?Q?Vi=E1=BB=87t?=",
+      "=?us-ascii?Q?Sao?= Việt",
+    ].map((name): [string, Sender] => [
+      `${name} <ve@example.com>`,
+      { address: "ve@example.com", domain: "example.com", name: "Sao Việt" },
+    ]),
+    ["=?iso-8859-1?Q?Caf=E9?= <a@b.example>", { address: "a@b.example", domain: "b.example", name: "Café" }],
+  ] as [string, Sender][])("%s is understood", (from, sender) => {
     expect(parseSender(from)).toEqual(sender);
   });
 

@@ -26,7 +26,7 @@ test("a rendered mail arrives whole", async () => {
       subject: "Đã nhận thanh toán: Hà Nội → Sa Pa, sleeper bus (BK-1042)",
       "message-id": "<msg_01@example.com>",
       "auto-submitted": "auto-generated",
-      "x-auto-response-suppress": "All",
+      "x-auto-response-suppress": "OOF, AutoReply",
       "content-language": "vi",
       "x-postpaid-message": "msg_01",
     });

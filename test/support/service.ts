@@ -54,6 +54,7 @@ export async function startService(dataDir: string, env: Record<string, string> 
       CATCHER_PORT: "0",
       INGEST_KEYS: INGEST_KEY,
       ADMIN_TOKEN,
+      MAIL_FROM: "postpaid <no-reply@localhost>",
       ...env,
     },
     stdin: "ignore",

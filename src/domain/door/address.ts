@@ -79,6 +79,8 @@ function localOf(text: string): Part {
   const isQuoted = QUOTED.test(text);
   if (!isQuoted && !ATOMS_WITH_STRAY_DOTS.test(text)) return { ok: false, why: NOT_ONE };
   const content = isQuoted ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
+  // No SMTP library lets them into an envelope, as a path ends at the ">" for many a relay.
+  if (/[<>]/.test(content)) return { ok: false, why: "has < or > before the @, with which no mail can be sent" };
   const value = ATOMS.test(content) ? content : `"${content.replace(/["\\]/g, "\\$&")}"`;
   if (value.length > MAX_LOCAL) return { ok: false, why: `has more than ${MAX_LOCAL} bytes before the @` };
   return { ok: true, value };

@@ -112,6 +112,8 @@ describe("an address is refused", () => {
     ["that are two, with names", "An <an@example.com>, Bình <binh@example.com>"],
     ["that are two, one without brackets", "binh@example.com, An <an@example.com>"],
     ["that is a group", "team: an@example.com;"],
+    ["with a bracket in quotes", '"a<b"@example.com'],
+    ["with an end of brackets in quotes", '"a\\>b"@example.com'],
     ["that is a group with brackets", "team: <an@example.com>, b@example.com;"],
     ["with a route", "@relay.example:an@example.com"],
     ["with two @", "an@relay@example.com"],
