@@ -6,7 +6,8 @@
 import Handlebars from "handlebars";
 import en from "./locales/en.json";
 import vi from "./locales/vi.json";
-import factHtml from "./templates/fact.html.hbs" with { type: "text" };
+import type { Shown } from "./shown.ts";
+import factsHtml from "./templates/facts.html.hbs" with { type: "text" };
 import factsText from "./templates/facts.text.hbs" with { type: "text" };
 import layoutHtml from "./templates/layout.html.hbs" with { type: "text" };
 import layoutText from "./templates/layout.text.hbs" with { type: "text" };
@@ -21,9 +22,11 @@ type Phrases = Readonly<Record<string, string>>;
 /** What is said in one language. A phrase of an event type goes before a common one of the same name. */
 export interface Wording {
   common: Phrases;
-  /** Names of payment methods; one that is not listed is shown as the producer wrote it. */
+  /** Kinds of payment, by the words of methods.json. */
   methods: Phrases;
   types: Readonly<Record<string, Phrases>>;
+  /** In place of those of the type, where its amount is 0: nobody is thanked for a payment of nothing. */
+  nothingPaid: Readonly<Record<string, Phrases>>;
 }
 
 /** Sources by name; a name that is not an event type's is a partial of the same kind. */
@@ -37,7 +40,7 @@ export interface Templates {
 export const BUILT_IN: Templates = {
   html: {
     layout: layoutHtml,
-    fact: factHtml,
+    facts: factsHtml,
     total: totalHtml,
     "payment.completed": completedHtml,
     "payment.refunded": refundedHtml,
@@ -54,7 +57,7 @@ export const BUILT_IN: Templates = {
 /** What each template is rendered with, whatever else it shows. */
 export interface Scope {
   /** The phrase `key` with its placeholders filled in. */
-  phrase(key: string, values: Readonly<Record<string, unknown>>): string;
+  phrase(key: string, values: Readonly<Record<string, unknown>>): Shown;
 }
 
 type Template = (scope: Scope) => string;
@@ -80,15 +83,4 @@ function parse(handlebars: typeof Handlebars, name: string, source: string): unk
   } catch (cause) {
     throw new Error(`template ${name} is not valid: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
-}
-
-/**
- * @param values what `{name}` in the phrase stands for
- * @throws when a placeholder has no value: half a sentence is no mail
- */
-export function fillIn(phrase: string, values: Readonly<Record<string, unknown>>): string {
-  return phrase.replace(/\{(\w+)\}/g, (_, name: string) => {
-    if (values[name] === undefined) throw new Error(`no value for {${name}} in "${phrase}"`);
-    return String(values[name]);
-  });
 }
