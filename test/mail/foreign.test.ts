@@ -40,6 +40,11 @@ describe("text from right to left", () => {
     expect(mail.subject + mail.text + mail.html).not.toMatch(/[\u202a-\u202e\u2066-\u2069]/);
   });
 
+  test("is escaped as all text is", () => {
+    const mail = render(paymentCompleted({ booking: { title: `${title} <b>&` }, ...english }), "msg_01");
+    expect(mail.html).toContain(`<bdi>${title} &lt;b&gt;&amp;</bdi>`);
+  });
+
   test("of the sender is isolated, too", () => {
     const hebrew = createRenderer({ from: `"${title}" <a@example.com>` });
     expect(hebrew(paymentCompleted(english), "msg_01").text).toContain(`\n\u2068${title}\u2069 sent you this mail`);

@@ -25,6 +25,8 @@ describe("a name that a mail greets with", () => {
 
 describe("no name, but advertising", () => {
   test.each([
+    "Click_here_to_get_started@.https.www.promo.example",
+    "user, please verify yourself here: https://promo.example",
     "You won, see http://promo.example/x or www.promo.example",
     ...["promo.example", "PROMO.EXAMPLE", "Promo.Com", "t.co", "nguyen.van.an", "promo.example.", "(promo.example)"],
     ...["promo.example:8080", "promo.com.2", "Bit.Ly/x", "bit.ly/x", "//promo", "203.0.113.7"],
