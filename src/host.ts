@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { type Config, ConfigError } from "./config.ts";
 import { type DirectoryLock, lockDirectory } from "./journal/lock.ts";
 import { type ConnectionKind, connect } from "./stream/connect.ts";
+import { socketPathOf } from "./stream/embedded.ts";
 import { diagnosisOf } from "./stream/fault.ts";
 import { LayoutWatch } from "./stream/layoutWatch.ts";
 import type { RedisAddress } from "./stream/redisUrl.ts";
@@ -49,8 +50,14 @@ const LONG_AWAY_MS = 30_000;
 const STAYS_AWAY =
   "if its log says that it cannot read its append-only file: keep a copy of appendonlydir, then redis-check-aof --fix appendonly.aof.manifest in it, then start it";
 
+/** After which time a person is told what else to look at: a Redis that somebody else runs says why in its own log alone. */
+export function hintAfterMs(address: RedisAddress, dataDir: string): number | undefined {
+  const isEmbedded = address.kind === "unix" && address.path === socketPathOf(dataDir);
+  return isEmbedded ? undefined : LONG_AWAY_MS;
+}
+
 /** A connection that says once when Redis is away, and once when it is back. */
-export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logger) {
+export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logger, hintMs?: number) {
   const redis = connect(address, kind);
   let away = false;
   let timer: Timer | undefined;
@@ -58,9 +65,8 @@ export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logg
     if (away) return;
     log.error({ err: error, connection: kind, ...diagnosisOf(error) }, "redis is away");
     away = true;
-    // A Redis that somebody else runs says why in its own log alone.
-    if (kind === "blocking" || address.kind === "unix") return;
-    timer = setTimeout(() => log.error({ connection: kind, hint: STAYS_AWAY }, "redis stays away"), LONG_AWAY_MS);
+    if (hintMs === undefined) return;
+    timer = setTimeout(() => log.error({ connection: kind, hint: STAYS_AWAY }, "redis stays away"), hintMs);
     timer.unref();
   });
   redis.on("ready", () => {

@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { openAlert } from "./alert.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { openCredentials } from "./credentials.ts";
-import { type Host, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
+import { type Host, hintAfterMs, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
 import { createApp } from "./http/app.ts";
 import { createHostCheck, type Fetch, forHosts } from "./http/hosts.ts";
 import { createRefusals } from "./http/refusals.ts";
@@ -49,7 +49,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   if (config.ROLE === "all" && config.SMTP_URL === undefined) await checkPort(config.CATCHER_PORT, CATCHER_WAIT_MS);
   const embedded = config.REDIS_URL === undefined ? await startEmbeddedRedis(config.DATA_DIR, log) : undefined;
   const address = embedded?.address ?? (config.REDIS_URL as RedisAddress);
-  const redis = openRedis(address, "ingress", log);
+  const redis = openRedis(address, "ingress", log, hintAfterMs(address, config.DATA_DIR));
   // A wait for replicas holds up what is sent behind it.
   const posting = config.MIN_REPLICAS > 0 ? openRedis(address, "ingress", log) : redis;
 

@@ -5,7 +5,7 @@ import { openAlert } from "./alert.ts";
 import { openBookingStore } from "./booking/open.ts";
 import type { BookingStore } from "./booking/store.ts";
 import type { Config } from "./config.ts";
-import { type Host, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
+import { type Host, hintAfterMs, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
 import { openOutbox } from "./journal/outbox.ts";
 import { openRollbackReader } from "./journal/reader.ts";
 import { keptSecret } from "./journal/secret.ts";
@@ -21,7 +21,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
   const { log } = host;
   const lock = await ownDirectory(config.DATA_DIR, "worker", log);
   const address = config.REDIS_URL ?? ({ kind: "unix", path: socketPathOf(config.DATA_DIR) } as const);
-  const redis = openRedis(address, "worker", log);
+  const redis = openRedis(address, "worker", log, hintAfterMs(address, config.DATA_DIR));
   const catcher =
     config.SMTP_URL === undefined
       ? await startCatcher({ port: config.CATCHER_PORT, directory: join(config.DATA_DIR, "caught"), log })

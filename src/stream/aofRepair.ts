@@ -1,35 +1,42 @@
 /*
- * An append-only file that redis-server refuses to load ("Bad file format") after a power loss: a file system may leave
- * zeros where the last write was to be, and aof-load-truncated does not help against them.
+ * An append-only file that redis-server refuses to load after a power loss: a file system may leave zeros, or half of
+ * it, where the last write was to be.
  *   1. redis-check-aof says up to where the file is good.
  *   2. The rest is cut off by itself where it holds no whole command: it is zeros, or the beginning of one command or
  *      transaction, with zeros behind it. Under appendfsync always nothing of that was acknowledged.
  *   3. The damaged file is kept beside, whole and synced, before anything is cut.
- * What would drop whole commands is left for a person. Nothing here is fatal: what is posted meanwhile is journaled.
+ * What may have been acknowledged is left for a person. Redis's own aof-load-truncated is off: it drops all that stands
+ * behind a damaged length without asking. Nothing here is fatal: what is posted meanwhile is journaled.
  */
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  statSync,
-} from "node:fs";
-import { basename, join } from "node:path";
+import { constants, existsSync, readdirSync, statSync } from "node:fs";
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Logger } from "pino";
+import { commandsIn, tailOf } from "./aofTail.ts";
 
-/** How redis-server says that it cannot load its file: the last one, the base, the manifest. */
-export const UNREADABLE =
-  /^(?:Bad file format reading the append only file|Short read or OOM loading DB|The AOF manifest file|.* AOF manifest file)/;
+/** How redis-server says that it cannot load what is there: a file of commands, the base, the manifest. */
+const REFUSAL = new RegExp(
+  `^(?:${[
+    "(?:Bad file format|Unexpected end of file|Unrecoverable error|Unknown command '.*') reading the append only file",
+    "Error reading the RDB (?:preamble|base file)",
+    "Fatal error: the truncated file is not the last",
+    "(?:Fatal error: can't open|The) (?:the )?append log file",
+    "Unable to obtain the AOF file .* length",
+    "Short read or OOM loading DB|Wrong signature trying|Internal error in RDB|Can't handle RDB format",
+    "(?:.* )?AOF manifest|File can't be a path|Found (?:duplicate base|a non-monotonic)|Unknown AOF file type",
+  ].join("|")})`,
+);
 
 /** A tail that is longer is no torn write. */
 const MAX_TAIL_BYTES = 64 * 1024 * 1024;
 
 const MANIFEST = "appendonly.aof.manifest";
+const INCOMPLETE = ".incomplete";
+
+/** What redis-server can do by itself where this tool is missing is better than nothing. */
+export function hasCheckTool(): boolean {
+  return Bun.which("redis-check-aof") !== null;
+}
 
 interface Damage {
   /** The last file of the manifest, the only one that is written to. */
@@ -39,62 +46,119 @@ interface Damage {
   goodUpTo: number;
 }
 
-/** Whether it is worth another start. @param directory redis-server's `dir` */
-export async function repairAof(directory: string, log: Logger): Promise<boolean> {
+/** Why nothing is repaired, and the command for a person. */
+interface Refused {
+  why: string;
+  byHand: string;
+  hint?: string;
+  [detail: string]: unknown;
+}
+
+/** @throws when redis-server would begin empty, over files that it would not find without their manifest */
+export function checkManifest(directory: string): void {
   const folder = join(directory, "appendonlydir");
-  const byHand = `cd ${folder} && cp -a . ../appendonlydir.kept && redis-check-aof --fix ${MANIFEST}`;
-  try {
+  if (!existsSync(folder) || existsSync(join(folder, MANIFEST))) return;
+  // Redis writes the manifest before its first command.
+  const found = readdirSync(folder, { encoding: "utf8" }).find(
+    (name) => name.endsWith(".incr.aof") && statSync(join(folder, name)).size > 0,
+  );
+  if (found === undefined) return;
+  const { byHand, hint } = restore(folder);
+  throw new Error(`redis would not find ${found} without ${MANIFEST}: ${byHand}, ${hint}`);
+}
+
+/** Of one embedded server. */
+export class AofRepair {
+  readonly #directory: string;
+  readonly #log: Logger;
+  readonly #retryMs: number;
+  /** Whether redis-server would not load its files since the last start; `hears` writes it. */
+  #refused = false;
+  /** performance.now(); a repair that failed is not tried before. */
+  #nextAt = 0;
+  #said = "";
+
+  /** @param directory redis-server's `dir` */
+  constructor(directory: string, log: Logger, retryMs: number) {
+    this.#directory = directory;
+    this.#log = log;
+    this.#retryMs = retryMs;
+  }
+
+  /** A line of redis-server's log. */
+  hears(text: string): void {
+    if (REFUSAL.test(text)) this.#refused = true;
+    if (text.startsWith("Ready to accept connections")) this.#refused = false;
+    if (text.startsWith("!!! Truncating the AOF"))
+      this.#log.error({ redis: text }, "redis cut the damaged end off its append-only file: what it held is lost");
+  }
+
+  /** Before each start of redis-server. */
+  async run(): Promise<void> {
+    if (!this.#refused || performance.now() < this.#nextAt) return;
+    this.#refused = false;
+    const folder = join(this.#directory, "appendonlydir");
+    const refused = await this.#repair(folder).catch((error: unknown) => ({
+      why: "the repair failed",
+      byHand: fix(folder),
+      err: error,
+    }));
+    if (refused === undefined) return;
+    this.#nextAt = performance.now() + this.#retryMs;
+    const { why, ...detail } = refused;
+    if (why !== this.#said)
+      this.#log.error(detail, `redis cannot read its append-only file, and it is not repaired: ${why}`);
+    this.#said = why;
+  }
+
+  /** Undefined: it is worth another start. */
+  async #repair(folder: string): Promise<Refused | undefined> {
     const damage = await findDamage(folder);
-    if (typeof damage === "string") {
-      log.error({ byHand }, `redis cannot read its append-only file, and it is not repaired: ${damage}`);
-      return false;
-    }
+    if ("why" in damage) return damage;
     const { file, size, goodUpTo } = damage;
-    const tail = readTail(join(folder, file), goodUpTo, size);
-    const content = contentOf(tail);
-    if (content === "commands") {
-      const why = "whole commands stand behind the damage, which a repair would drop";
-      log.error(
-        { file, goodUpTo, cutBytes: size - goodUpTo, byHand },
-        `redis cannot read its append-only file: ${why}`,
-      );
-      return false;
+    const cutBytes = size - goodUpTo;
+    const byHand = fix(folder);
+    if (cutBytes > MAX_TAIL_BYTES) {
+      return { why: "what stands behind the damage is too much for a torn write", file, goodUpTo, cutBytes, byHand };
     }
-    const keptAs = keep(directory, folder, file);
-    cut(join(folder, file), goodUpTo);
+    const tail = await readTail(join(folder, file), goodUpTo, cutBytes);
+    const content = tailOf(tail);
+    if (content === "other") {
+      const why = "what stands behind the damage may have been acknowledged, and a repair drops all of it";
+      return { why, file, goodUpTo, cutBytes, commandsBehind: commandsIn(tail), byHand };
+    }
+    const keptAs = await keep(this.#directory, folder, file);
+    await cut(join(folder, file), goodUpTo);
     const lost =
       content === "zeros"
         ? "the cut part held no command: nothing that was acknowledged under appendfsync always"
         : "the cut part began one write that never was whole: nothing that was acknowledged under appendfsync always";
-    log.error(
-      { file, goodUpTo, cutBytes: size - goodUpTo, keptAs, lost },
-      "the append-only file was damaged, and is repaired",
-    );
-    return true;
-  } catch (error) {
-    log.error({ err: error, byHand }, "redis cannot read its append-only file, and the repair failed");
-    return false;
+    this.#log.error({ file, goodUpTo, cutBytes, keptAs, lost }, "the append-only file was damaged, and is repaired");
+    this.#said = "";
+    return undefined;
   }
 }
 
 /** Where the damage begins, or why nobody can tell. */
-async function findDamage(folder: string): Promise<Damage | string> {
-  if (Bun.which("redis-check-aof") === null) return "redis-check-aof is not installed (Debian: redis-tools)";
-  const last = lastFileOf(readFileSync(join(folder, MANIFEST), "utf8"));
-  if (last === undefined) return "its manifest names no file that is written to";
+async function findDamage(folder: string): Promise<Damage | Refused> {
+  if (!hasCheckTool()) {
+    return { why: "redis-check-aof is not installed (Debian: redis-tools)", byHand: fix(folder) };
+  }
+  const manifest = await readFile(join(folder, MANIFEST), "utf8").catch(() => "");
+  const last = lastFileOf(manifest);
+  if (last === undefined) return { why: "its manifest names no file that is written to", ...restore(folder) };
   const child = Bun.spawn(["redis-check-aof", MANIFEST], {
     cwd: folder,
     stdout: "pipe",
-    stderr: "pipe",
+    stderr: "ignore",
     stdin: "ignore",
   });
-  const [out] = await Promise.all([new Response(child.stdout).text(), child.exited]);
-  const verdicts = [...out.matchAll(/^AOF analyzed: filename=(\S+), size=(\d+), ok_up_to=(\d+),.* diff=(\d+)$/gm)];
-  const damaged = verdicts.filter(([, , , , diff]) => diff !== "0");
-  const [, file, size, goodUpTo] = damaged[0] ?? [];
-  if (damaged.length !== 1 || file === undefined) return "redis-check-aof does not say where the damage is";
-  if (file !== last) return `the damage is in ${file}, which is not the one that was written to last`;
-  return { file, size: Number(size), goodUpTo: Number(goodUpTo) };
+  const [checked] = await Promise.all([new Response(child.stdout).text(), child.exited]);
+  const verdicts = checked.matchAll(/^AOF analyzed: filename=(\S+), size=(\d+), ok_up_to=(\d+),.* diff=(\d+)$/gm);
+  const [, file, size, goodUpTo] = [...verdicts].find(([, , , , diff]) => diff !== "0") ?? [];
+  if (file === last) return { file, size: Number(size), goodUpTo: Number(goodUpTo) };
+  const why = `the damage is elsewhere than at the end of ${last}, which was written to last`;
+  return { why, checked: checked.slice(-500), ...restore(folder) };
 }
 
 /** Lines as `file appendonly.aof.1.incr.aof seq 1 type i`. */
@@ -102,67 +166,76 @@ function lastFileOf(manifest: string): string | undefined {
   return [...manifest.matchAll(/^file (\S+) seq \d+ type i$/gm)].at(-1)?.[1];
 }
 
-function readTail(path: string, from: number, size: number): Buffer {
-  if (size - from > MAX_TAIL_BYTES)
-    throw new Error(`the damage begins ${size - from} bytes before the end of the file`);
-  const tail = Buffer.alloc(size - from);
-  const fd = openSync(path, "r");
+async function readTail(path: string, from: number, length: number): Promise<Buffer> {
+  const tail = Buffer.alloc(length);
+  const file = await open(path, "r");
   try {
-    for (let read = 0; read < tail.length; ) {
-      const count = readSync(fd, tail, read, tail.length - read, from + read);
-      if (count === 0) break;
-      read += count;
+    for (let read = 0; read < length; ) {
+      const { bytesRead } = await file.read(tail, read, length - read, from + read);
+      if (bytesRead === 0) throw new Error(`${path} is shorter than redis-check-aof said`);
+      read += bytesRead;
     }
   } finally {
-    closeSync(fd);
+    await file.close();
   }
   return tail;
 }
 
-/** The beginning of a command, or of a transaction, in Redis's protocol. */
-const BEGINNING = /^\*\d*(?:$|\r)/;
-const TRANSACTION = "*1\r\n$5\r\nMULTI\r\n";
-
-/** `torn`: one command or transaction that was begun. `commands`: anything else. */
-function contentOf(tail: Buffer): "zeros" | "torn" | "commands" {
-  let end = tail.length;
-  while (end > 0 && tail[end - 1] === 0) end--;
-  if (end === 0) return "zeros";
-  const text = tail.toString("latin1", 0, end);
-  if (!BEGINNING.test(text.slice(0, 20).split("\n", 1)[0] ?? "")) return "commands";
-  if (text.startsWith(TRANSACTION)) return text.includes("\r\nEXEC\r\n") ? "commands" : "torn";
-  return /\r\n\*\d+\r\n\$/.test(text) ? "commands" : "torn";
-}
-
-/** Returns where it is kept. */
-function keep(directory: string, folder: string, file: string): string {
-  const beside = join(directory, `damaged-${Date.now()}`);
-  mkdirSync(beside, { mode: 0o700 });
-  for (const name of [file, MANIFEST]) {
-    const copy = join(beside, basename(name));
-    copyFileSync(join(folder, name), copy, constants.COPYFILE_EXCL);
-    syncFile(copy);
-    if (statSync(copy).size !== statSync(join(folder, name)).size) throw new Error(`${copy} is not whole`);
+/** Returns where it is kept. A crash, or a full disk, leaves no folder of that name. */
+async function keep(directory: string, folder: string, file: string): Promise<string> {
+  for (const name of await readdir(directory)) {
+    if (name.endsWith(INCOMPLETE)) await rm(join(directory, name), { recursive: true });
   }
-  syncFile(beside);
+  const beside = join(directory, `damaged-${Date.now()}`);
+  const incomplete = beside + INCOMPLETE;
+  try {
+    await mkdir(incomplete, { mode: 0o700 });
+    for (const name of [file, MANIFEST]) {
+      const copy = join(incomplete, name);
+      await copyFile(join(folder, name), copy, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      await sync(copy);
+      if ((await stat(copy)).size !== (await stat(join(folder, name))).size) throw new Error(`${copy} is not whole`);
+    }
+    await sync(incomplete);
+    await rename(incomplete, beside);
+    await sync(directory);
+  } catch (error) {
+    await rm(incomplete, { recursive: true, force: true });
+    throw error;
+  }
   return beside;
 }
 
-function cut(path: string, size: number): void {
-  const fd = openSync(path, "r+");
+async function cut(path: string, size: number): Promise<void> {
+  const file = await open(path, "r+");
   try {
-    ftruncateSync(fd, size);
-    fsyncSync(fd);
+    await file.truncate(size);
+    await file.sync();
   } finally {
-    closeSync(fd);
+    await file.close();
   }
 }
 
-function syncFile(path: string): void {
-  const fd = openSync(path, "r");
+async function sync(path: string): Promise<void> {
+  const file = await open(path, "r");
   try {
-    fsyncSync(fd);
+    await file.sync();
   } finally {
-    closeSync(fd);
+    await file.close();
   }
+}
+
+/** For a shell. */
+const quoted = (path: string) => `'${path.replaceAll("'", `'\\''`)}'`;
+
+function fix(folder: string): string {
+  return `cd ${quoted(folder)} && cp -a . ../appendonlydir.kept && redis-check-aof --fix ${MANIFEST}`;
+}
+
+/** redis-check-aof repairs neither a base nor a manifest. */
+function restore(folder: string): Pick<Refused, "byHand" | "hint"> {
+  return {
+    byHand: `mv ${quoted(folder)} ${quoted(`${folder}.kept`)}`,
+    hint: "then put a good copy in its place; without one redis begins empty, and what it held is in the kept folder alone",
+  };
 }

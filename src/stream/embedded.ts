@@ -10,12 +10,12 @@
  * The caller holds the lock on DATA_DIR, so that no two services do this at once.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import Redis from "ioredis";
 import type { Logger } from "pino";
-import { repairAof, UNREADABLE } from "./aofRepair.ts";
+import { AofRepair, checkManifest, hasCheckTool } from "./aofRepair.ts";
 import type { RedisAddress } from "./redisUrl.ts";
 import { supervise } from "./supervise.ts";
 
@@ -54,9 +54,10 @@ export function socketPathOf(dataDir: string): string {
 /**
  * Resolves when it answers, or when it takes long or ends again and again: it goes on trying, and what is posted
  * meanwhile is journaled.
+ * @param retryRepairMs a repair that failed, on a full disk say, is tried again then
  * @throws when redis-server cannot be run at all, saying what to do
  */
-export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<EmbeddedRedis> {
+export async function startEmbeddedRedis(dataDir: string, log: Logger, retryRepairMs = 30_000): Promise<EmbeddedRedis> {
   const binary = Bun.which("redis-server");
   if (binary === null) {
     throw new Error(
@@ -66,32 +67,26 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
   const directory = join(resolve(dataDir), "redis");
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = socketPathOf(dataDir);
-  const command = [binary, ownConfig(directory), "--dir", directory, "--unixsocket", path];
-  /** `refused`: redis-server would not load its file since the last start. `tried`: it was repaired, or cannot be. */
-  let repair: "none" | "refused" | "tried" = "none";
-  const onWarning = (text: string) => {
-    if (UNREADABLE.test(text) && repair === "none") repair = "refused";
-  };
+  const truncates = ["--aof-load-truncated", hasCheckTool() ? "no" : "yes"];
+  const command = [binary, ownConfig(directory), "--dir", directory, "--unixsocket", path, ...truncates];
+  const repair = new AofRepair(directory, log, retryRepairMs);
 
   const start = () => {
+    checkManifest(directory);
     const child = Bun.spawn(["sh", "-c", GUARDIAN, "guardian", ...command], {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",
       detached: true, // Ctrl-C in a terminal goes to the service, which stops the rest in order
     });
-    void passOn(child.stdout, log, onWarning);
-    void passOn(child.stderr, log, onWarning);
+    void passOn(child.stdout, log, repair);
+    void passOn(child.stderr, log, repair);
     return child;
   };
   let cleared = Promise.resolve();
   const server = supervise("redis", start, log, (isStopping) => {
     cleared = endLeftover(path, isStopping, log);
-    return cleared.then(async () => {
-      if (repair !== "refused") return;
-      repair = "tried";
-      if (await repairAof(directory, log)) repair = "none";
-    });
+    return cleared.then(() => repair.run());
   });
   const isClear = await Promise.race([cleared.then(() => true), Bun.sleep(START_WAIT_MS).then(() => false)]);
   if (isClear && (await answered(path, server.failures))) log.info({ socket: path }, "redis started");
@@ -102,7 +97,7 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger): Promise<
   };
 }
 
-/** The path of a copy of the repository's. On a full disk an older copy, or none, is no reason not to start. */
+/** The path of a copy of the repository's. A full disk is no reason not to start: an older copy does, or the original. */
 function ownConfig(directory: string): string {
   const original = join(import.meta.dir, "../../redis.conf");
   const copy = join(directory, "redis.conf");
@@ -111,7 +106,7 @@ function ownConfig(directory: string): string {
     renameSync(`${copy}.new`, copy);
     return copy;
   } catch {
-    return original;
+    return existsSync(copy) ? copy : original;
   }
 }
 
@@ -164,11 +159,7 @@ const ROUTINE =
   /^(?:oO0Oo|Redis version|Configuration loaded|Server initialized|User requested shutdown|Received SIGTERM|Redis is now ready to exit)/;
 
 /** Redis marks what somebody should read with '#'. */
-async function passOn(
-  output: ReadableStream<Uint8Array>,
-  log: Logger,
-  onWarning: (text: string) => void,
-): Promise<void> {
+async function passOn(output: ReadableStream<Uint8Array>, log: Logger, repair: AofRepair): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of output) {
@@ -176,7 +167,7 @@ async function passOn(
     rest = lines.pop() ?? "";
     for (const line of lines) {
       const text = /^\d+:\w .*? ([#*.-]) (.+)$/.exec(line);
-      if (text?.[1] === "#") onWarning(text[2] ?? "");
+      repair.hears(text?.[2] ?? "");
       if (text?.[1] === "#" && !ROUTINE.test(text[2] ?? "")) log.warn({ redis: text[2] }, "redis says");
       else log.debug({ redis: text?.[2] ?? line }, "redis says");
     }
