@@ -73,6 +73,8 @@ function runCluster([does = "reshard", ...args]: string[]): Promise<boolean> {
     perSecond: positive(values["per-second"], 150),
     waiting: Number(values.waiting ?? 20_000),
     waitMs: positive(values["wait-s"], 120) * 1_000,
+    betweenMs: 2_000,
+    leaseMs: 5_000,
   });
 }
 

@@ -12,7 +12,7 @@ import { until } from "../../test/support/until.ts";
 import { createLoad } from "./load.ts";
 
 const PARTITIONS = 8;
-const [BETWEEN_MS, LEASE_MS, SETTLE_MS] = [2_000, 5_000, 120_000];
+const SETTLE_MS = 120_000;
 
 export interface ClusterOptions {
   /** Reshards or, in their place, failovers. */
@@ -22,6 +22,11 @@ export interface ClusterOptions {
   /** How long those that wait do, ms: until after the last reshard. */
   waitMs: number;
   does: "reshard" | "failover" | "kill";
+  /** In a reshard: so many go to and fro between two masters. Undefined: all that a master has, round and round. */
+  slots?: number;
+  /** The load before and after each. */
+  betweenMs: number;
+  leaseMs: number;
 }
 
 /** Resolves with whether all is well. */
@@ -35,7 +40,7 @@ export async function cluster(options: ClusterOptions): Promise<boolean> {
     REDIS_URL: `redis+cluster://${hosts}`,
     PARTITIONS: String(PARTITIONS),
     SMTP_URL: relay.url,
-    LEASE_MS: String(LEASE_MS),
+    LEASE_MS: String(options.leaseMs),
     PORT: String(port),
   });
   const load = createLoad(port, options.perSecond, relay, () => service);
@@ -47,16 +52,18 @@ export async function cluster(options: ClusterOptions): Promise<boolean> {
     while (!over) await load.run(500);
   })();
   for (let n = 0; n < options.times; n++) {
-    await Bun.sleep(BETWEEN_MS);
+    await Bun.sleep(options.betweenMs);
     const startedAt = performance.now();
-    const what = options.does === "reshard" ? await reshard(nodes, n) : await replace(nodes, n, options.does);
+    const what =
+      options.does === "reshard" ? await reshard(nodes, n, options.slots) : await replace(nodes, n, options.does);
     console.log(`${what}: ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
   }
-  await Bun.sleep(BETWEEN_MS);
+  await Bun.sleep(options.betweenMs);
   over = true;
   await posting;
   await load.finish();
-  await Bun.sleep(Math.max(2 * LEASE_MS, dueAt - performance.now()));
+  // A second mail would come when a lease has ended.
+  await Bun.sleep(Math.max(2 * options.leaseMs, dueAt - performance.now()));
   const isWell = await load.check(SETTLE_MS);
   const loud = service.lines.filter(({ level }) => Number(level) >= 40).map(({ msg }) => msg);
   for (const msg of new Set(loud)) console.log(`${loud.filter((one) => one === msg).length} × "${msg}"`);
@@ -66,17 +73,18 @@ export async function cluster(options: ClusterOptions): Promise<boolean> {
   return isWell;
 }
 
-/** Moves all slots of the next master that has partitions, but one, to the master after it. */
-async function reshard({ nodes }: TestCluster, n: number): Promise<string> {
-  const masters = nodes.slice(0, 3);
-  const [from, to] = [masters[n % 3], masters[(n + 1) % 3]] as [TestNode, TestNode];
-  const owned = await slotsOf(from);
-  const partitions = tagsOf(PARTITIONS).filter((tag) => owned.includes(slotOf(tag))).length;
+/** Moves the lowest slots of the next master to another one. At least one stays: a master without any becomes a replica. */
+async function reshard({ nodes }: TestCluster, n: number, slots: number | undefined): Promise<string> {
+  const pair = slots === undefined ? [n % 3, (n + 1) % 3] : [1 + (n % 2), 2 - (n % 2)];
+  const [from, to] = pair.map((index) => nodes[index]) as [TestNode, TestNode];
+  const owned = (await slotsOf(from)).sort((a, b) => a - b);
+  const moved = owned.slice(0, slots ?? owned.length - 1);
+  const partitions = tagsOf(PARTITIONS).filter((tag) => moved.includes(slotOf(tag))).length;
   await clusterTool(
     ...["reshard", `127.0.0.1:${from.port}`, "--cluster-from", from.id, "--cluster-to", to.id],
-    ...["--cluster-slots", String(owned.length - 1), "--cluster-yes"], // a master without any becomes a replica
+    ...["--cluster-slots", String(moved.length), "--cluster-yes"],
   );
-  return `reshard ${n + 1}, ${owned.length - 1} slots with ${partitions} partitions`;
+  return `reshard ${n + 1}, ${moved.length} slots with ${partitions} partitions`;
 }
 
 async function slotsOf({ raw }: TestNode): Promise<number[]> {

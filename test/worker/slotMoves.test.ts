@@ -7,6 +7,7 @@ import type { Redis } from "ioredis";
 import { openOutbox } from "../../src/journal/outbox.ts";
 import { createRenderer } from "../../src/mail/render.ts";
 import { connect } from "../../src/stream/connect.ts";
+import { createFeed } from "../../src/stream/feed.ts";
 import { partitionOf, slotOf, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { startWorker, type Worker } from "../../src/worker/worker.ts";
@@ -117,6 +118,12 @@ test("for longer than a lease: its mail waits, that of the others goes on, none 
   relayed = relay.promise;
   await start();
   await start("b");
+  const followed: string[] = [];
+  const feed = createFeed(() => open("blocking"), PARTITIONS);
+  const unfollow = feed.follow(
+    "0-0,0-0,0-0,0-0",
+    ({ state, messageId }) => state === "sent" && followed.push(messageId),
+  );
   const [inHand = ""] = await post(producer, "hand", 1, ofMoving);
   await until("it is in the relay's hands", () => mailed.length === 1);
   const waiting = await post(producer, "wait", 3, ofMoving);
@@ -138,6 +145,9 @@ test("for longer than a lease: its mail waits, that of the others goes on, none 
   const all = [inHand, ...waiting, ...live, ...late];
   await until("all is sent", () => areSent(producer, all));
   for (const id of all) expect([id, countOf(id)]).toEqual([id, 1]);
+  await until("who follows has seen it", () => followed.length >= all.length);
+  expect(followed.sort()).toEqual(all.sort());
+  unfollow();
   await until("both workers go on", () => loud().length >= 4);
   const lines = ["nothing can be taken from a partition, the others go on", "the partition is taken from again"];
   expect(loud().sort()).toEqual([...lines, ...lines].sort());
