@@ -300,6 +300,7 @@ describe("a bad setting", () => {
 
   test("is a ConfigError, whatever the value is, and never another exception", () => {
     const names = Object.keys(SETTINGS);
+    const needed = { ALERT_KEY: "needed-by-ALERT_URL", MAIL_FROM: "needed-by@smtp-url" };
     const prefixes = ["", "redis://", "redis+sentinel://", "redis+cluster://a:b@", "smtp://", "unix:/", "<", "1"];
     fc.assert(
       fc.property(
@@ -308,7 +309,7 @@ describe("a bad setting", () => {
         fc.oneof(fc.string(), fc.webUrl(), fc.string({ unit: fc.constantFrom(..."%:@/,1a ") })),
         (name, prefix, rest) => {
           try {
-            loadConfig({ ALERT_KEY: "needed-by-ALERT_URL", [name]: `${prefix}${rest}` });
+            loadConfig({ ...needed, [name]: `${prefix}${rest}` });
             return true;
           } catch (error) {
             return error instanceof ConfigError && error.message.startsWith(`${name} `);
