@@ -6,11 +6,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
-import { createFallback } from "../../src/journal/fallback.ts";
 import { Journal } from "../../src/journal/journal.ts";
 import { openOutbox } from "../../src/journal/outbox.ts";
 import { connect } from "../../src/stream/connect.ts";
-import { messageIdOf } from "../../src/stream/messageId.ts";
+import { openFallback } from "../../test/support/fallback.ts";
 import { openIngress } from "../../test/support/ingress.ts";
 import { benchEvent, benchRedis, median, percentile, quick, report, withInFlight } from "./measure.ts";
 
@@ -27,19 +26,13 @@ redis.on("error", () => {}); // it is taken away on purpose
 await redis.connect();
 const journal = new Journal(directory, 4e9, log);
 const drained = Promise.withResolvers<number>();
-const ingress = createFallback({
+const ingress = openFallback({
   inner: openIngress(redis, { delayMs: 60_000, durability: () => "fsynced", log }),
   journal,
-  messageIdOf: (eventId) => messageIdOf(eventId, 0),
-  partitions: () => 1,
-  partitionOf: () => 0,
-  delayMs: 60_000,
-  firstCheckMs: 10_000,
   log: pino(
     { level: "warn" },
     { write: (line) => void (line.includes("journal drained") && drained.resolve(performance.now())) },
   ),
-  now: Date.now,
   random: Math.random,
 });
 

@@ -5,9 +5,9 @@
  * Events that are new never go there: each partition was fenced before the number became an earlier one.
  */
 import type { Redis } from "ioredis";
-import { key, tagOf, UNPAID_MS } from "./keys.ts";
+import { key, tagOf, tagsOf, UNPAID_MS } from "./keys.ts";
 import { earlierHomesOf, homeOf, type Layout, servedBy } from "./layout.ts";
-import { EVENT_AT, reading } from "./record.ts";
+import { eventIdsOf, postedIdsIn, reading } from "./record.ts";
 import { propose } from "./relayout.ts";
 
 /** Returns the numbers that it forgot. @throws RedisAway */
@@ -30,20 +30,16 @@ export async function forgetEarlier(redis: Redis, layout: Layout, retentionMs: n
 }
 
 async function mayWaitForPayment(redis: Redis, partitions: number): Promise<boolean> {
-  const tags = Array.from({ length: partitions }, (_, partition) => tagOf(partition));
-  const marks = await reading(() => Promise.all(tags.map((tag) => redis.exists(key.noticed(tag)))));
+  const marks = await reading(() => Promise.all(tagsOf(partitions).map((tag) => redis.exists(key.noticed(tag)))));
   return marks.includes(1);
 }
 
 /** Whether an event would not be found any more without this number. */
 async function anyNeeds(redis: Redis, partitions: number, without: Layout): Promise<boolean> {
-  for (let partition = 0; partition < partitions; partition++) {
-    const tag = tagOf(partition);
+  for (const [partition, tag] of tagsOf(partitions).entries()) {
     for (const chunk of await reading(() => redis.lrange(key.posted(tag), 0, -1))) {
-      const text = (await reading(() => redis.get(key.postedChunk(tag, chunk)))) ?? "";
-      const ids = text.split("\n").flatMap((line) => line.split("|", 1)[0] || []);
-      const kept = await reading(() => Promise.all(ids.map((id) => redis.hget(key.message(tag, id), "c"))));
-      const events = kept.flatMap((one) => one?.slice(EVENT_AT) || []);
+      const ids = postedIdsIn(await reading(() => redis.get(key.postedChunk(tag, chunk))));
+      const events = await reading(() => eventIdsOf(redis, tag, ids));
       if (events.some((id) => ![homeOf(id, () => without), ...earlierHomesOf(id, without)].includes(partition)))
         return true;
     }

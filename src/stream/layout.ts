@@ -5,7 +5,7 @@
  * event that is known in the partition of an earlier number stays there, with its idempotency key, and all others go to
  * that of the present one. So the partitions of earlier numbers are served for as long as they are remembered.
  */
-import { partitionOf, tagOf } from "./keys.ts";
+import { partitionOf, tagsOf } from "./keys.ts";
 
 export interface Layout {
   /** Grows by one with each change. 0: the number does not change, and nothing is fenced. */
@@ -37,7 +37,7 @@ export function servedBy({ partitions, earlier }: Layout): number {
 }
 
 export function tagsServedBy(partitions: Partitions): string[] {
-  return Array.from({ length: servedBy(layoutOf(partitions)) }, (_, partition) => tagOf(partition));
+  return tagsOf(servedBy(layoutOf(partitions)));
 }
 
 /** Where a new event goes. */

@@ -6,7 +6,7 @@ import { awayOf } from "./fault.ts";
 import { key } from "./keys.ts";
 
 /** The columns before the event's id in the field c. */
-export const EVENT_AT = 36;
+const EVENT_AT = 36;
 
 const FIELDS = ["s", "c", "d", "n", "e", "l", "r", "f", "t"] as const;
 
@@ -17,6 +17,17 @@ export async function reading<T>(read: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw awayOf(error) ?? error;
   }
+}
+
+/** The ids in a chunk of the list of all that were posted: what each line begins with. */
+export function postedIdsIn(chunk: string | null): string[] {
+  return (chunk ?? "").split("\n").flatMap((line) => line.split("|", 1)[0] || []);
+}
+
+/** Of the events of these messages; those that are gone are left out. */
+export async function eventIdsOf(redis: Redis, tag: string, ids: readonly string[]): Promise<string[]> {
+  const kept = await Promise.all(ids.map((id) => redis.hget(key.message(tag, id), "c")));
+  return kept.flatMap((one) => one?.slice(EVENT_AT) || []);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import { key, partitionOf, tagOf } from "./keys.ts";
 import { type Layout, parseLayout } from "./layout.ts";
 import { MAX_PARTITIONS } from "./messageId.ts";
-import { EVENT_AT, reading } from "./record.ts";
+import { eventIdsOf, postedIdsIn, reading } from "./record.ts";
 
 /** Its messages are of another number of partitions. */
 export class StrangeData extends Error {
@@ -48,11 +48,8 @@ async function sampleOf(redis: Redis, partition: number): Promise<string[]> {
     const texts = await Promise.all(
       [...new Set([chunks[0], ...chunks.slice(-2)])].map((chunk) => redis.get(key.postedChunk(tag, chunk ?? ""))),
     );
-    const ids = texts
-      .flatMap((text) => (text ?? "").split("\n").slice(0, -1))
-      .map((line) => line.split("|", 1)[0] ?? "");
+    const ids = texts.flatMap(postedIdsIn);
     const some = [...ids.slice(0, SAMPLE), ...ids.slice(SAMPLE).slice(-SAMPLE)];
-    const kept = await Promise.all(some.map((id) => redis.hget(key.message(tag, id), "c")));
-    return kept.flatMap((one) => one?.slice(EVENT_AT) || []);
+    return eventIdsOf(redis, tag, some);
   });
 }

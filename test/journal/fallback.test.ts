@@ -4,13 +4,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
-import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
+import type { FallbackIngress } from "../../src/journal/fallback.ts";
 import { Journal } from "../../src/journal/journal.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { key } from "../../src/stream/keys.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { eventWith, eventWithOwn } from "../support/event.ts";
+import { openFallback } from "../support/fallback.ts";
 import { openIngress } from "../support/ingress.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
@@ -45,17 +46,10 @@ afterEach(async () => {
 function open(maxBytes = 1_000_000, maxBacklog = 1_000): void {
   journal = new Journal(directory, maxBytes, lines.log);
   const inner = openIngress(redis, { delayMs: 60_000, maxBacklog, durability: () => "fsynced", log: lines.log });
-  fallback = createFallback({
+  fallback = openFallback({
     inner,
     journal,
-    messageIdOf: (eventId) => messageIdOf(eventId, 0),
-    partitions: () => 1,
-    partitionOf: () => 0,
-    delayMs: 60_000,
-    firstCheckMs: 10_000,
     log: lines.log,
-    now: Date.now,
-    random: () => 0,
   });
 }
 

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
-import { createFallback, type FallbackIngress } from "../../src/journal/fallback.ts";
+import type { FallbackIngress } from "../../src/journal/fallback.ts";
 import { Journal } from "../../src/journal/journal.ts";
 import { connect } from "../../src/stream/connect.ts";
 import { tagOf } from "../../src/stream/keys.ts";
@@ -12,6 +12,7 @@ import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
+import { openFallback } from "../support/fallback.ts";
 import { type SentinelGroup, startSentinelGroup, type TestNode } from "../support/group.ts";
 import { openIngress } from "../support/ingress.ts";
 import { keepLines } from "../support/log.ts";
@@ -39,17 +40,11 @@ beforeEach(async () => {
   redis.on("error", () => {});
   await redis.connect();
   journal = new Journal(directory, 1_000_000, lines.log);
-  fallback = createFallback({
+  fallback = openFallback({
     inner: openIngress(redis, { delayMs: 60_000, minReplicas: 1, log: lines.log }),
     journal,
-    messageIdOf: (eventId) => messageIdOf(eventId, 0),
-    partitions: () => 1,
-    partitionOf: () => 0,
-    delayMs: 60_000,
     firstCheckMs: 60_000,
     log: lines.log,
-    now: Date.now,
-    random: () => 0,
   });
 });
 afterEach(async () => {
