@@ -77,7 +77,7 @@ export class Taker {
   /** Takes under way. Written by #call. */
   #takes = 0;
   #wakeUps = 0;
-  /** Whose turn it is, in the order of the tags. */
+  /** Whose turn it is, in the order of the tags. Written by #pump. */
   #turn = 0;
   #isPumpDue = false;
   #stopped = false;
@@ -118,16 +118,19 @@ export class Taker {
 
   #pump(): void {
     while (!this.#stopped && this.#takes < MAX_TAKES) {
-      const tag = this.#next();
-      if (tag === undefined) return;
+      const turn = this.#next();
+      if (turn === undefined) return;
+      const tag = this.#options.tags[turn] as string;
       // Before anything is taken there: their lease must not run out while no slot is free.
       if (this.#strays.mayBeIn(tag)) {
+        this.#turn = turn + 1;
         void this.#call(tag, () => this.#strays.giveBack(tag));
         continue;
       }
       const free = this.#options.allowance(this.#slots.free(), (at) => this.#askedSince(at));
       // A second take is worth its call for half of the slots.
       if (free < (this.#takes === 0 ? 1 : this.#half)) return;
+      this.#turn = turn + 1;
       void this.#call(tag, () => this.#take(tag, Math.min(free, this.#half, MAX_TAKE)));
     }
   }
@@ -142,17 +145,18 @@ export class Taker {
     });
   }
 
-  /** The next partition in turn that may be taken from. */
-  #next(): string | undefined {
+  /** The number of the next partition in turn that may be taken from. Its turn is over when a call is made, not before. */
+  #next(): number | undefined {
     const { tags } = this.#options;
     for (let i = 0; i < tags.length; i++) {
-      const tag = tags[this.#turn++ % tags.length] as string;
+      const turn = (this.#turn + i) % tags.length;
+      const tag = tags[turn] as string;
       const { backlog, calls } = this.#partitionOf(tag);
       if (this.#rests.has(tag)) continue;
       const mayGo = this.#strays.mayBeIn(tag)
         ? calls === 0
         : backlog === "more" || (backlog === "unknown" && calls === 0);
-      if (mayGo) return tag;
+      if (mayGo) return turn;
     }
     return undefined;
   }
