@@ -211,10 +211,7 @@ export class Taker {
    */
   #startTurn(): Promise<void> {
     const before = this.#lastStart;
-    this.#lastStart = before.then(async () => {
-      await nextTurn();
-      await nextTurn();
-    });
+    this.#lastStart = before.then(nextTurn).then(nextTurn);
     return before;
   }
 
