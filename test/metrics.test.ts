@@ -4,8 +4,8 @@ import { createDeadLetters } from "../src/stream/dead.ts";
 import { countDelayedSyncs, writeFault } from "../src/stream/durability.ts";
 import { tagOf } from "../src/stream/keys.ts";
 import { createQueues } from "../src/stream/queues.ts";
-import { bury } from "../src/stream/settle.ts";
-import { DAY_MS, onRedis, postAndTake } from "./stream/fixture.ts";
+import { settle } from "../src/stream/settle.ts";
+import { DAY_MS, onRedis, owner, postAndTake } from "./stream/fixture.ts";
 import { eventWith } from "./support/event.ts";
 import { until } from "./support/until.ts";
 
@@ -35,7 +35,7 @@ test("say what is in Redis, in the journal, and what was posted", async () => {
     ["b", "550 5.1.1 no such user"],
     ["c", "552 5.3.4 too large"],
   ] as const) {
-    await bury(on.redis, tagOf(0), "w", [{ ...(await postAndTake(on, id, "w")), reason }]);
+    await settle(owner(on.redis, tagOf(0), "w"), "dead", [{ ...(await postAndTake(on, id, "w")), reason }]);
   }
   await ingress.post(eventWith("later", { delayMs: 60_000 }));
   await ingress.post(eventWith("later", { delayMs: 60_000 }));
@@ -63,7 +63,7 @@ test("say what is in Redis, in the journal, and what was posted", async () => {
 test("keep no group of dead letters that is gone", async () => {
   const metrics = metricsOf();
   const claim = await postAndTake(on, "a", "w");
-  await bury(on.redis, tagOf(0), "w", [{ ...claim, reason: "550 no" }]);
+  await settle(owner(on.redis, tagOf(0), "w"), "dead", [{ ...claim, reason: "550 no" }]);
   expect(await metrics.render()).toContain("postpaid_dead_letters{");
   await createDeadLetters(on.redis, 1, DAY_MS).drop(claim.messageId);
   expect(await metrics.render()).not.toContain("postpaid_dead_letters{");

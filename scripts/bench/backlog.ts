@@ -1,5 +1,5 @@
 import { connect } from "../../src/stream/connect.ts";
-import { sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { take } from "../../src/stream/take.ts";
 import { openIngress } from "../../test/support/ingress.ts";
 import { benchEvent, benchRedis, median, quick, readInfo, report, withInFlight } from "./measure.ts";
@@ -29,7 +29,7 @@ async function lay(waiting: number, delayMs: number) {
   const takeAndSettle = async () => {
     const taken = await take(redis, TAG, "bench", BATCH, [BATCH, 0, 0]);
     const claims = taken.map((one) => ({ ...one, reply: "250 2.0.0 ok" }));
-    const settled = await sent(redis, TAG, "bench", LATER_MS, claims);
+    const settled = await settle({ redis, tag: TAG, consumer: "bench", retentionMs: LATER_MS }, "sent", claims);
     if (settled.filter(Boolean).length !== BATCH) throw new Error("not all of them were ours");
   };
 

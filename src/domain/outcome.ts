@@ -20,6 +20,18 @@ export type Outcome =
   /** The relay may have the mail. `resendDelayMs` undefined: it waits for a person. */
   | { kind: "unknown"; reason: string; resendDelayMs: number | undefined };
 
+/** What a worker writes about a message that it has taken: the ways out of SENDING (stream/settle.ts). */
+export type Settlement =
+  | Outcome
+  /** Not tried, no attempt is spent. */
+  | { kind: "released"; reason: string }
+  /** The booking is not paid yet, or nobody can say. `counts`: the store gave an answer. No attempt is spent. */
+  | { kind: "postponed"; delayMs: number; counts: boolean; reason: string }
+  /** The booking does not stand. */
+  | { kind: "cancelled"; reason: string }
+  /** There is no mail to send: no attempt was made. */
+  | { kind: "dead"; how: "untried"; reason: string };
+
 export interface RetryPolicy {
   maxRetries: number;
   /** Delay before retry 1, 2, …; the last one repeats. */

@@ -132,18 +132,18 @@ local function cancel(id, from, reason, l, retention)
   expire(id, retention)
 end
 
---[[ An attempt of a message that was rolled back meanwhile has ended, and not in SENT: no other one follows.
-  More pairs as in move. ]]
-local function end_rolled_back(id, outcome, attempt, reason, l, retention, ...)
-  l = move(id, 'sending', outcome, attempt, reason, l, ...)
-  cancel(id, outcome, 'rolled back while it was being sent', l, retention)
-end
-
---[[ Fields and list entry of a dead letter or a held UNKNOWN. ]]
-local function lay_out(id, reason, fingerprint)
+--[[ Writes fields and list entry of a dead letter or a held UNKNOWN. ]]
+local function add_dead_letter(id, reason, fingerprint)
   local entry = redis.call('XADD', DEAD, '*', 'm', id, 'f', fingerprint)
   redis.call('HSET', MESSAGE .. id, 'x', entry, 'r', reason, 'f', fingerprint, 't', AT_TEXT)
   redis.call('HINCRBY', DEAD_GROUPS, fingerprint, 1)
+end
+
+--[[ The reverse. ]]
+local function remove_dead_letter(id, entry, fingerprint)
+  redis.call('XDEL', DEAD, entry)
+  if redis.call('HINCRBY', DEAD_GROUPS, fingerprint, -1) <= 0 then redis.call('HDEL', DEAD_GROUPS, fingerprint) end
+  redis.call('HDEL', MESSAGE .. id, 'x', 'r', 'f', 't', 'w')
 end
 
 --[[ The message of an event, the latest one; `first` is the id that the event gives. Nil when there is none; second:
@@ -154,9 +154,35 @@ local function message_of(first)
   return m[1] and first or nil, m[3] == '-'
 end
 
---[[ The reverse, for replay and drop. ]]
-local function take_away(id, entry, fingerprint)
-  redis.call('XDEL', DEAD, entry)
-  if redis.call('HINCRBY', DEAD_GROUPS, fingerprint, -1) <= 0 then redis.call('HDEL', DEAD_GROUPS, fingerprint) end
-  redis.call('HDEL', MESSAGE .. id, 'x', 'r', 'f', 't', 'w')
+--[[ The message was rolled back during its attempt, which ended in `outcome`: no other attempt follows. More pairs as in
+  move. ]]
+local function end_rolled_back(id, reason, timeline, retention, outcome, attempt, ...)
+  timeline = move(id, 'sending', outcome, attempt, reason, timeline, ...)
+  cancel(id, outcome, 'rolled back while it was being sent', timeline, retention)
+end
+
+--[[ The frame of the ways out of SENDING (WAYS_OUT in settle.ts).
+  ARGV[1] consumer   ARGV[2] retention, ms   then 2 + `more` for each message: claim, reason, and what the way adds
+  ends_as(attempt, ...): state, attempt for the timeline, and further pairs, as which the attempt of a message ends that
+    was rolled back meanwhile: it is CANCELLED after that. Nil: a rollback changes nothing.
+  write(id, attempt, reason, timeline, rank, ...): writes the transition. Both get what the way adds last.
+  Returns for each message 1, or 0: not the owner, nothing written.   Fence: owned(). ]]
+local function settle_each(more, ends_as, write)
+  local result = {}
+  for i = 3, #ARGV, 2 + more do
+    local rank, entry, id, attempt = claim_of(ARGV[i])
+    local timeline, rolled_back = owned(id, ARGV[1], entry)
+    local reason = ARGV[i + 1]
+    if timeline then
+      remove(rank, entry)
+      if rolled_back and ends_as then
+        end_rolled_back(id, reason, timeline, rolled_back, ends_as(attempt, ARGV[i + 2], ARGV[i + 3]))
+      else
+        write(id, attempt, reason, timeline, rank, ARGV[i + 2], ARGV[i + 3])
+      end
+    end
+    result[#result + 1] = timeline and 1 or 0
+  end
+  finish()
+  return table.concat(result, ' ')
 end

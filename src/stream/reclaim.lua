@@ -32,10 +32,10 @@ local function reclaim(rank, entry, owner)
   local spent = tonumber(m[2]) - tonumber(m[3] or 0) > tonumber(ARGV[3])
   local fate = ARGV[4] == 'hold' and 'hold' or spent and 'dead' or 'resend'
   if m[6] then
-    end_rolled_back(id, 'unknown', m[2], reason, m[4], m[6])
+    end_rolled_back(id, reason, m[4], m[6], 'unknown', m[2])
     return answer(id, event_of(m[5]), m[2], owner, entry, 'cancelled')
   end
-  if fate ~= 'resend' then lay_out(id, reason, 'worker-lost') end
+  if fate ~= 'resend' then add_dead_letter(id, reason, 'worker-lost') end
   local l = move(id, 'sending', 'unknown', m[2], reason, m[4])
   if fate == 'resend' then move(id, 'unknown', 'queued', '', 'resend', l, 'q', enqueue(rank, id)) end
   if fate == 'dead' then move(id, 'unknown', 'dead', m[2], reason, l) end

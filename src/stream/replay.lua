@@ -7,7 +7,7 @@ local m = redis.call('HMGET', MESSAGE .. id, 's', 'x', 'f', 'n', 'c', 'l', 'e')
 if not m[1] then return { 'not_found' } end
 if not m[2] or (m[1] ~= 'dead' and m[1] ~= 'unknown') then return { 'not_dead' } end
 if m[7] == '' and ARGV[2] == '' then return { 'not_dead' } end
-take_away(id, m[2], m[3])
+remove_dead_letter(id, m[2], m[3])
 if ARGV[3] ~= '' then posted[1] = id .. '|' .. ARGV[3] .. '\n' end
 local edited = ARGV[2] ~= ''
 if edited then redis.call('HSET', MESSAGE .. id, 'e', ARGV[2], 'v', m[4] or 0) end

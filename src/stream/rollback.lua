@@ -31,7 +31,7 @@ if state == 'sending' then
   redis.call('HSET', MESSAGE .. id, 'k', ARGV[2])
   return { word == 'too_late' and word or 'in_flight', id, state, 0 }
 end
-if m[3] then take_away(id, m[3], m[4]) end
+if m[3] then remove_dead_letter(id, m[3], m[4]) end
 redis.call('ZREM', DUE, id)
 redis.call('ZREM', HELD, id)
 cancel(id, state, ARGV[3], l, ARGV[2])

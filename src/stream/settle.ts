@@ -1,157 +1,130 @@
 /* The ways out of SENDING, each for many messages of one partition at once. */
 import type { Redis } from "ioredis";
 import type { State } from "../domain/lifecycle.ts";
-import { fingerprint } from "../domain/outcome.ts";
-import attestSource from "./attest.lua" with { type: "text" };
-import burySource from "./bury.lua" with { type: "text" };
-import cancelSource from "./cancel.lua" with { type: "text" };
-import deferSource from "./defer.lua" with { type: "text" };
+import { fingerprint, type Settlement } from "../domain/outcome.ts";
+import cancelledSource from "./cancelled.lua" with { type: "text" };
+import confirmSentSource from "./confirmSent.lua" with { type: "text" };
+import deadSource from "./dead.lua" with { type: "text" };
+import deferredSource from "./deferred.lua" with { type: "text" };
 import { key } from "./keys.ts";
-import loseSource from "./lose.lua" with { type: "text" };
-import postponeSource from "./postpone.lua" with { type: "text" };
-import releaseSource from "./release.lua" with { type: "text" };
+import postponedSource from "./postponed.lua" with { type: "text" };
+import { reading } from "./record.ts";
+import releasedSource from "./released.lua" with { type: "text" };
 import { booleansOf, script } from "./script.ts";
 import sentSource from "./sent.lua" with { type: "text" };
 import { type Claim, claimText } from "./take.ts";
+import unknownSource from "./unknown.lua" with { type: "text" };
 
-const sentScript = script("sent", sentSource, "allow-oom");
-const deferScript = script("defer", deferSource, "allow-oom");
-const attestScript = script("attest", attestSource, "allow-oom");
-const buryScript = script("bury", burySource, "allow-oom");
-const loseScript = script("lose", loseSource, "allow-oom");
-const postponeScript = script("postpone", postponeSource, "allow-oom");
-const cancelScript = script("cancel", cancelSource, "allow-oom");
-const releaseScript = script("release", releaseSource, "allow-oom");
+export type Way = Settlement["kind"];
+
+type Without<Field extends string, S> = S extends unknown ? Omit<S, Field> : never;
+
+/** A claim, and what its settlement says beside its kind. */
+export type Item<W extends Way> = Claim & Without<"kind", Extract<Settlement, { kind: W }>>;
+
+interface WayOut<W extends Way> {
+  run: ReturnType<typeof script>;
+  /** Where it leads, unless the message was rolled back meanwhile. */
+  state: State;
+  /** Whether state and attempt show afterwards that this settlement was written, although its reply was lost. */
+  confirmable: boolean;
+  /** The script's arguments for a message, behind its claim: the reason first, as settle_each has them. */
+  args: (item: Item<W>) => (string | number)[];
+}
+
+const wayOut = <W extends Way>(
+  name: W,
+  source: string,
+  state: State,
+  confirmable: boolean,
+  args: WayOut<W>["args"],
+): WayOut<W> => ({ run: script(name, source, "allow-oom"), state, confirmable, args });
+
+/** The one list of them: the kind of a settlement is the name of its script, and the word in the log. */
+export const WAYS_OUT: { readonly [W in Way]: WayOut<W> } = {
+  sent: wayOut("sent", sentSource, "sent", true, ({ reply }) => [oneLine(reply)]),
+  deferred: wayOut("deferred", deferredSource, "deferred", true, ({ reason, delayMs }) => [oneLine(reason), delayMs]),
+  dead: wayOut("dead", deadSource, "dead", true, ({ reason, how }) => [
+    oneLine(reason),
+    fingerprint(reason),
+    how ?? "tried",
+  ]),
+  unknown: wayOut("unknown", unknownSource, "unknown", true, ({ reason, resendDelayMs }) => [
+    oneLine(reason),
+    resendDelayMs ?? -1,
+    fingerprint(reason),
+  ]),
+  released: wayOut("released", releasedSource, "queued", false, ({ reason }) => [oneLine(reason)]),
+  postponed: wayOut("postponed", postponedSource, "scheduled", false, ({ reason, delayMs, counts }) => [
+    oneLine(reason),
+    delayMs,
+    counts ? 1 : 0,
+  ]),
+  cancelled: wayOut("cancelled", cancelledSource, "cancelled", false, ({ reason }) => [oneLine(reason)]),
+};
+
+const confirmSentScript = script("confirmSent", confirmSentSource, "allow-oom");
+
+/** A worker in a partition: whose messages are settled. */
+export interface Owner {
+  redis: Redis;
+  tag: string;
+  consumer: string;
+  /** How long a message is kept that is sent or cancelled. */
+  retentionMs: number;
+}
 
 /** For each claim, in order: was it still ours, so that the transition was written? */
-export type Settled = boolean[];
-
-export async function sent(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  retentionMs: number,
-  items: readonly (Claim & { reply: string })[],
-): Promise<Settled> {
-  const args = items.flatMap((item) => [claimText(item), oneLine(item.reply)]);
-  return booleansOf(await sentScript(redis, tag, [consumer, retentionMs, ...args]));
+export async function settle<W extends Way>(owner: Owner, way: W, items: readonly Item<W>[]): Promise<boolean[]> {
+  const { redis, tag, consumer, retentionMs } = owner;
+  const { run, args } = WAYS_OUT[way];
+  const perItem = items.flatMap((item) => [claimText(item), ...args(item)]);
+  return booleansOf(await run(redis, tag, [consumer, retentionMs, ...perItem]));
 }
 
-export async function defer(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  items: readonly (Claim & { delayMs: number; reason: string })[],
-): Promise<Settled> {
-  const args = items.flatMap((item) => [claimText(item), item.delayMs, oneLine(item.reason)]);
-  return booleansOf(await deferScript(redis, tag, [consumer, ...args]));
+/** As `settle`. A claim that we no longer own is confirmed as sent if no other attempt has started since. */
+export async function settleSent(owner: Owner, items: readonly Item<"sent">[]): Promise<boolean[]> {
+  const written = await settle(owner, "sent", items);
+  return Promise.all(items.map((item, i) => written[i] || confirmSent(owner, item)));
 }
 
-export async function bury(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  items: readonly (Claim & { how?: "untried" | "unknown"; reason: string })[],
-): Promise<Settled> {
-  const args = items.flatMap((item) => [
-    claimText(item),
-    fingerprint(item.reason),
-    oneLine(item.reason),
-    item.how ?? "tried",
-  ]);
-  return booleansOf(await buryScript(redis, tag, [consumer, ...args]));
-}
-
-/** `resendDelayMs` undefined holds the message for a person. */
-export async function lose(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  items: readonly (Claim & { resendDelayMs: number | undefined; reason: string })[],
-): Promise<Settled> {
-  const args = items.flatMap((item) => [
-    claimText(item),
-    item.resendDelayMs ?? -1,
-    fingerprint(item.reason),
-    oneLine(item.reason),
-  ]);
-  return booleansOf(await loseScript(redis, tag, [consumer, ...args]));
-}
-
-/** Gives back what was taken and not tried. */
-export async function release(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  items: readonly (Claim & { reason: string })[],
-): Promise<Settled> {
-  const args = items.flatMap((item) => [claimText(item), oneLine(item.reason)]);
-  return booleansOf(await releaseScript(redis, tag, [consumer, ...args]));
-}
-
-/** The booking is not paid yet, or nobody can say: again after `delayMs`. `counts`: the store gave an answer. */
-export async function postpone(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  items: readonly (Claim & { delayMs: number; counts: boolean; reason: string })[],
-): Promise<Settled> {
-  const args = items.flatMap((item) => [claimText(item), item.delayMs, item.counts ? 1 : 0, oneLine(item.reason)]);
-  return booleansOf(await postponeScript(redis, tag, [consumer, ...args]));
-}
-
-/** The booking does not stand. */
-export async function cancel(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  retentionMs: number,
-  items: readonly (Claim & { reason: string })[],
-): Promise<Settled> {
-  const args = items.flatMap((item) => [claimText(item), oneLine(item.reason)]);
-  return booleansOf(await cancelScript(redis, tag, [consumer, retentionMs, ...args]));
-}
-
-/** The relay took this attempt, which the message has lost meanwhile. False: another one is under way, or ended it. */
-export async function attest(
-  redis: Redis,
-  tag: string,
-  messageId: string,
-  attempt: number,
-  reply: string,
-  retentionMs: number,
-): Promise<boolean> {
-  return (await attestScript(redis, tag, [messageId, attempt, oneLine(reply), retentionMs])) === 1;
-}
-
-/** As `sent`; and what was lost to another worker meanwhile, and has not been begun again there, need not be. */
-export async function sentOrAttested(
-  redis: Redis,
-  tag: string,
-  consumer: string,
-  retentionMs: number,
-  items: readonly (Claim & { reply: string })[],
-): Promise<Settled> {
-  const written = await sent(redis, tag, consumer, retentionMs, items);
-  return Promise.all(
-    items.map(
-      ({ messageId, attempt, reply }, i) => written[i] || attest(redis, tag, messageId, attempt, reply, retentionMs),
-    ),
-  );
-}
-
-/** For each claim, whether its attempt has ended in `state`: so does a settlement whose reply was lost leave it. */
-export async function haveEndedIn(
-  redis: Redis,
-  tag: string,
-  state: State,
-  items: readonly Claim[],
+/**
+ * As `settle`, or for `sent` as `settleSent`. A settlement whose reply was lost is sent again, by the client too, and
+ * finds itself no longer the owner: where the attempt has ended as it says, it was written all the same.
+ */
+export async function settleOrConfirm<W extends Way>(
+  owner: Owner,
+  way: W,
+  items: readonly Item<W>[],
 ): Promise<boolean[]> {
-  const rows = await Promise.all(items.map(({ messageId }) => redis.hmget(key.message(tag, messageId), "s", "n")));
-  return items.map(({ attempt }, i) => rows[i]?.[0] === state && Number(rows[i]?.[1]) === attempt);
+  const isSent = way === "sent";
+  const written = await (isSent ? settleSent(owner, items as readonly Item<"sent">[]) : settle(owner, way, items));
+  if (!WAYS_OUT[way].confirmable || !written.includes(false)) return written;
+  const before = await haveEndedIn(owner, WAYS_OUT[way].state, items);
+  return written.map((one, i) => one || (before[i] ?? false));
 }
 
-/** The timeline is kept one line a transition. */
+/** A late 250: the message has lost this attempt meanwhile. False: another one is under way, or ended it. */
+export async function confirmSent(
+  { redis, tag, retentionMs }: Owner,
+  { messageId, attempt, reply }: Item<"sent">,
+): Promise<boolean> {
+  return (await confirmSentScript(redis, tag, [messageId, attempt, oneLine(reply), retentionMs])) === 1;
+}
+
+/** For each claim, whether its attempt has ended in `state`. */
+export async function haveEndedIn(
+  { redis, tag }: Pick<Owner, "redis" | "tag">,
+  state: State,
+  claims: readonly Claim[],
+): Promise<boolean[]> {
+  const rows = await reading(() =>
+    Promise.all(claims.map(({ messageId }) => redis.hmget(key.message(tag, messageId), "s", "n"))),
+  );
+  return claims.map(({ attempt }, i) => rows[i]?.[0] === state && Number(rows[i]?.[1]) === attempt);
+}
+
+/** The timeline has one line for each transition. */
 function oneLine(text: string): string {
   return text
     .replace(/\s{2,}|[^\S ]/g, " ")

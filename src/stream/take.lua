@@ -23,7 +23,7 @@ end
 local function poison(rank, entry, fields)
   local id = 'msg_entry-' .. entry
   local reason = 'the entry names no message: ' .. string.sub(string.gsub(cjson.encode(fields), '%c', ' '), 1, 400)
-  lay_out(id, reason, 'entry-without-message')
+  add_dead_letter(id, reason, 'entry-without-message')
   move(id, nil, 'dead', '', reason, nil, 'd', AT, 'c', rank, 'n', 0, 'e', '')
   remove(rank, entry)
 end

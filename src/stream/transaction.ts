@@ -6,6 +6,7 @@ import amendSource from "./amend.lua" with { type: "text" };
 import checkSource from "./check.lua" with { type: "text" };
 import commitSource from "./commit.lua" with { type: "text" };
 import { key } from "./keys.ts";
+import { reading } from "./record.ts";
 import rollbackSource from "./rollback.lua" with { type: "text" };
 import { script } from "./script.ts";
 import type { Claim } from "./take.ts";
@@ -91,9 +92,9 @@ export async function amend(
   return { answer: { kind, messageId: id, state, dueAt: Number(dueAt) }, changed: kind === "amended" };
 }
 
-/** Whether it was rolled back since it was taken. */
+/** Whether it was rolled back since it was taken. @throws RedisAway */
 export async function wasRolledBack(redis: Redis, { tag, messageId }: Claim): Promise<boolean> {
-  return (await redis.hexists(key.message(tag, messageId), "k")) === 1;
+  return (await reading(() => redis.hexists(key.message(tag, messageId), "k"))) === 1;
 }
 
 /** A held message whose check-back is due. */

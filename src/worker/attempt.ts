@@ -7,23 +7,12 @@
  * It never throws, and nothing in it is fatal: a fault of the relay spends no attempt.
  */
 import type { Event } from "../domain/event.ts";
-import { decide, type Outcome, type RetryPolicy } from "../domain/outcome.ts";
+import { decide, type RetryPolicy, type Settlement } from "../domain/outcome.ts";
 import type { Delivery, Mail, Mailer } from "../mail/mailer.ts";
 import type { Taken } from "../stream/take.ts";
 import { type GateDeps, gatesAfterWait, gatesBefore, objectionOf } from "./gates.ts";
 import type { RelayBreaker } from "./relayBreaker.ts";
 import type { Suspects } from "./suspects.ts";
-
-export type Settlement =
-  | Outcome
-  /** Not tried, no attempt is spent. */
-  | { kind: "released"; reason: string }
-  /** The booking is not paid yet, or nobody can say. `counts`: the store gave an answer. No attempt is spent. */
-  | { kind: "postponed"; delayMs: number; counts: boolean; reason: string }
-  /** The booking does not stand. */
-  | { kind: "cancelled"; reason: string }
-  /** There is no mail to send: no attempt was made. */
-  | { kind: "dead"; how: "untried"; reason: string };
 
 export interface AttemptDeps extends GateDeps {
   render: (event: Event, messageId: string) => Mail;

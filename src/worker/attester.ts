@@ -5,7 +5,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { connectionTo } from "../stream/nodes.ts";
-import { haveEndedIn, sentOrAttested } from "../stream/settle.ts";
+import { haveEndedIn, settleSent } from "../stream/settle.ts";
 import type { Claim } from "../stream/take.ts";
 import { type Loop, startLoop } from "./loop.ts";
 import type { SentLately } from "./sentLately.ts";
@@ -28,10 +28,10 @@ export function startAttester(
     let lost = 0;
     for (let i = 0; i < facts.length; i += MAX_CALL) {
       const some = facts.slice(i, i + MAX_CALL);
-      const isKnown = await haveEndedIn(redis, tag, "sent", some);
+      const isKnown = await haveEndedIn({ redis, tag }, "sent", some);
       const unknown = some.filter((_, n) => !isKnown[n]);
       if (unknown.length === 0) continue;
-      const written = await sentOrAttested(redis, tag, consumer, retentionMs, unknown);
+      const written = await settleSent({ redis, tag, consumer, retentionMs }, unknown);
       lost += written.filter(Boolean).length;
     }
     if (lost > 0) log.warn({ messages: lost }, "redis had lost what was sent, and was told again");

@@ -7,7 +7,7 @@ import type { Logger } from "pino";
 import type { Batch, Outbox } from "../journal/outbox.ts";
 import { RedisAway } from "../stream/fault.ts";
 import { type ReclaimPolicy, reclaim } from "../stream/lease.ts";
-import { sentOrAttested } from "../stream/settle.ts";
+import { settleSent } from "../stream/settle.ts";
 import { logReclaimed } from "./reclaimer.ts";
 
 export interface EntryOptions {
@@ -35,7 +35,7 @@ async function settle(
 ): Promise<void> {
   const { tag, messageId, attempt, reply } = fact;
   try {
-    const [settled] = await sentOrAttested(redis, tag, consumer, retentionMs, [fact]);
+    const [settled] = await settleSent({ redis, tag, consumer, retentionMs }, [fact]);
     if (settled) log.warn({ messageId, attempt, reply }, "message sent, settled after a restart");
   } catch (error) {
     if (error instanceof RedisAway) throw error;

@@ -6,9 +6,9 @@
 import type { Logger } from "pino";
 import type { BookingStore } from "../booking/store.ts";
 import type { Event } from "../domain/event.ts";
+import type { Settlement } from "../domain/outcome.ts";
 import type { RollbackReader } from "../journal/reader.ts";
 import type { Taken } from "../stream/take.ts";
-import type { Settlement } from "./attempt.ts";
 
 export type Gate = () => Promise<Settlement | undefined>;
 

@@ -1,16 +1,16 @@
 /*
  * Settlements that arrive in one turn of the event loop travel as one script call for each way out.
- * While Redis is away they are kept and tried again, and the taker stops at twice the slots: no mail is begun
- * whose outcome could not be kept.
+ * While Redis is away they wait here and are tried again. The taker stops at twice the slots: no mail starts whose
+ * outcome could not wait here.
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
+import type { Settlement } from "../domain/outcome.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import { RedisAway, SlotMoves } from "../stream/fault.ts";
-import { bury, cancel, defer, haveEndedIn, lose, postpone, release, sentOrAttested } from "../stream/settle.ts";
+import { settleOrConfirm, type Way } from "../stream/settle.ts";
 import type { Taken } from "../stream/take.ts";
-import type { Settlement } from "./attempt.ts";
 
 /** Settlements in one script call. */
 const MAX_CALL = 100;
@@ -24,11 +24,10 @@ export interface Settler {
   abandon(): void;
 }
 
-type Kind = Settlement["kind"];
-type Item<K extends Kind> = Taken & Extract<Settlement, { kind: K }> & { done: (written: boolean) => void };
+type Item<W extends Way> = Taken & Extract<Settlement, { kind: W }> & { done: (written: boolean) => void };
 
-/** What one call can settle. */
-type Batch = { [K in Kind]: { kind: K; tag: string; items: Item<K>[] } }[Kind];
+/** Settlements of one call. */
+type SettlementBatch = { [W in Way]: { kind: W; tag: string; items: Item<W>[] } }[Way];
 
 export interface SettlerOptions {
   redis: Redis;
@@ -40,7 +39,7 @@ export interface SettlerOptions {
 
 export function createSettler(options: SettlerOptions): Settler {
   const { log } = options;
-  let waiting: Item<Kind>[] = [];
+  let waiting: Item<Way>[] = [];
   let abandoned = false;
   /** Partitions that could not be written to, and have not been since. */
   const away = new Set<string>();
@@ -52,20 +51,20 @@ export function createSettler(options: SettlerOptions): Settler {
   }
 
   /** @param onTheWay called when it is written to the socket: that is settled also when we die then */
-  async function settleAll(batch: Batch, onTheWay?: () => void): Promise<void> {
+  async function settleAll(batch: SettlementBatch, onTheWay?: () => void): Promise<void> {
     const { items } = batch;
     let written: boolean[] | undefined;
     for (let failures = 0; written === undefined && !abandoned; failures++) {
       try {
-        const settling = call(batch, options);
+        const settling = settleOrConfirm({ ...options, tag: batch.tag }, batch.kind, items);
         if (failures === 0) onTheWay?.();
-        written = await confirm(batch, await settling, options);
+        written = await settling;
         if (away.delete(batch.tag)) log.warn({ tag: batch.tag }, "settlements are written again");
       } catch (error) {
         const isAway = error instanceof RedisAway;
         if (!isAway && items.length > 1) {
           // One of them is to blame: the others need not wait for it.
-          await Promise.all(items.map((item) => settleAll({ ...batch, items: [item] } as Batch)));
+          await Promise.all(items.map((item) => settleAll({ ...batch, items: [item] } as SettlementBatch)));
           return;
         }
         // That its slot moves the taker says (rests.ts).
@@ -86,7 +85,7 @@ export function createSettler(options: SettlerOptions): Settler {
     });
   }
 
-  async function write(batch: Batch): Promise<void> {
+  async function write(batch: SettlementBatch): Promise<void> {
     let recorded: number | undefined;
     await settleAll(batch, () => {
       if (batch.kind === "sent") recorded = options.outbox.record(batch.items);
@@ -105,45 +104,13 @@ export function createSettler(options: SettlerOptions): Settler {
   };
 }
 
-function batchesOf(items: readonly Item<Kind>[]): Batch[] {
-  const batches: Batch[] = [];
+function batchesOf(items: readonly Item<Way>[]): SettlementBatch[] {
+  const batches: SettlementBatch[] = [];
   for (const item of items) {
     const { kind, tag } = item;
     const batch = batches.find((one) => one.kind === kind && one.tag === tag && one.items.length < MAX_CALL);
-    if (batch === undefined) batches.push({ kind, tag, items: [item] } as Batch);
-    else (batch.items as Item<Kind>[]).push(item);
+    if (batch === undefined) batches.push({ kind, tag, items: [item] } as SettlementBatch);
+    else (batch.items as Item<Way>[]).push(item);
   }
   return batches;
-}
-
-async function call(batch: Batch, options: SettlerOptions): Promise<boolean[]> {
-  const { redis, consumer, retentionMs } = options;
-  switch (batch.kind) {
-    case "sent":
-      return sentOrAttested(redis, batch.tag, consumer, retentionMs, batch.items);
-    case "deferred":
-      return defer(redis, batch.tag, consumer, batch.items);
-    case "unknown":
-      return lose(redis, batch.tag, consumer, batch.items);
-    case "postponed":
-      return postpone(redis, batch.tag, consumer, batch.items);
-    case "cancelled":
-      return cancel(redis, batch.tag, consumer, retentionMs, batch.items);
-    case "released":
-      return release(redis, batch.tag, consumer, batch.items);
-    case "dead":
-      return bury(redis, batch.tag, consumer, batch.items);
-  }
-}
-
-/**
- * A settlement whose reply was lost is sent again, by the client too, and finds itself no longer the owner: where
- * the attempt has ended as it says, it was written all the same.
- */
-async function confirm(batch: Batch, written: boolean[], options: SettlerOptions): Promise<boolean[]> {
-  const { kind, tag, items } = batch;
-  if (!written.includes(false) || !(kind === "sent" || kind === "deferred" || kind === "unknown" || kind === "dead"))
-    return written;
-  const before = await haveEndedIn(options.redis, tag, kind, items);
-  return written.map((one, i) => one || (before[i] ?? false));
 }

@@ -4,7 +4,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { release } from "../stream/settle.ts";
+import { settle } from "../stream/settle.ts";
 import { type Claim, readHoldings } from "../stream/take.ts";
 
 /** At least so many are known: a second of the fastest drain, which a failover can lose. */
@@ -23,13 +23,14 @@ export interface Strays {
 export function createStrays(options: {
   redis: Redis;
   consumer: string;
+  retentionMs: number;
   /** The most that may be owned at once. */
   limit: number;
   /** Under way, however long ago it was begun: an attempt may take minutes. */
   isInFlight: (claim: Claim) => boolean;
   log: Logger;
 }): Strays {
-  const { redis, consumer, limit, isInFlight, log } = options;
+  const { redis, consumer, retentionMs, limit, isInFlight, log } = options;
   const replyLost = new Set<string>();
   let begun = new Set<string>();
   let begunBefore = begun;
@@ -52,7 +53,7 @@ export function createStrays(options: {
       if (strays.length > 0) {
         const reason = "the worker lost the connection while it took the message";
         const items = strays.map((claim) => ({ ...claim, reason }));
-        await release(redis, tag, consumer, items);
+        await settle({ redis, tag, consumer, retentionMs }, "released", items);
         log.warn({ messages: strays.map(({ messageId }) => messageId) }, "messages given back, they were not tried");
       }
       replyLost.delete(tag);

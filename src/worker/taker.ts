@@ -28,6 +28,7 @@ export interface TakerOptions {
   /** More may come in the course of time. */
   tags: readonly string[];
   consumer: string;
+  retentionMs: number;
   concurrency: number;
   /** How many of `free` slots may be filled now. */
   allowance: (free: number, askedSince: AskedSince) => number;
@@ -85,12 +86,12 @@ export class Taker {
   #lastStart = Promise.resolve();
 
   constructor(options: TakerOptions) {
-    const { redis, consumer, concurrency, tags, log } = options;
+    const { redis, consumer, retentionMs, concurrency, tags, log } = options;
     this.#options = options;
     this.#half = Math.ceil(concurrency / 2);
     this.#slots = new Slots(concurrency);
     const isInFlight = (claim: Parameters<typeof entryKeyOf>[0]) => this.inFlight.has(entryKeyOf(claim));
-    this.#strays = createStrays({ redis, consumer, limit: concurrency * 3, isInFlight, log });
+    this.#strays = createStrays({ redis, consumer, retentionMs, limit: concurrency * 3, isInFlight, log });
     this.#rests = createRests(redis, tags, () => this.wake(), log);
     this.#poll = setInterval(() => this.wake(), POLL_MS);
     this.wake();

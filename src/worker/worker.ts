@@ -11,7 +11,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
-import type { RetryPolicy } from "../domain/outcome.ts";
+import type { RetryPolicy, Settlement } from "../domain/outcome.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import type { RollbackReader } from "../journal/reader.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
@@ -22,7 +22,7 @@ import { eventOf } from "../stream/record.ts";
 import type { Claim, Taken } from "../stream/take.ts";
 import { wasRolledBack } from "../stream/transaction.ts";
 import { startAlerter } from "./alerter.ts";
-import { attempt, type Settlement } from "./attempt.ts";
+import { attempt } from "./attempt.ts";
 import { startAttester } from "./attester.ts";
 import { startChecker } from "./checker.ts";
 import { startClockWatch } from "./clockWatch.ts";
@@ -149,6 +149,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     redis,
     tags: entered,
     consumer,
+    retentionMs: options.retentionMs,
     concurrency: options.concurrency,
     allowance: (free, askedSince) => Math.min(relay.allowance(free, askedSince), storeAllows(askedSince)),
     createDealer: () => createDealer(options.priorityOrder),

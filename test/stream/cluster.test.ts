@@ -10,7 +10,7 @@ import { reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import type { RedisAddress } from "../../src/stream/redisUrl.ts";
-import { bury, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { retire, sweep } from "../../src/stream/tidy.ts";
@@ -22,7 +22,7 @@ import { failOnLeaks } from "../support/leaks.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
-import { accepted, DAY_MS, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, owner, takeAll } from "./fixture.ts";
 
 const PARTITIONS = 4;
 const TAGS = tagsOf(PARTITIONS);
@@ -79,12 +79,10 @@ describe("a cluster", () => {
       await until("its messages are due", async () => (await promote(redis, tag, 100)).messages.length === 0);
       for (let claims = await takeAll(redis, "a", tag); claims.length > 0; claims = await takeAll(redis, "a", tag)) {
         const [first, ...rest] = claims as [Taken, ...Taken[]];
-        expect(await bury(redis, tag, "a", [{ ...first, reason: "550 no" }])).toEqual([true]);
-        const written = await sent(
-          redis,
-          tag,
-          "a",
-          DAY_MS,
+        expect(await settle(owner(redis, tag, "a"), "dead", [{ ...first, reason: "550 no" }])).toEqual([true]);
+        const written = await settle(
+          owner(redis, tag, "a"),
+          "sent",
           rest.map((claim) => ({ ...claim, reply: "250 ok" })),
         );
         expect(written).toEqual(rest.map(() => true));

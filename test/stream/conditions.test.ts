@@ -9,14 +9,14 @@ import { key, tagOf } from "../../src/stream/keys.ts";
 import { heartbeat, reclaim } from "../../src/stream/lease.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
-import { bury, defer, lose, release, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { promote, readHoldings, type Taken, take } from "../../src/stream/take.ts";
 import { retire, sweep } from "../../src/stream/tidy.ts";
 import { eventWith } from "../support/event.ts";
 import { freePort } from "../support/freePort.ts";
 import { startRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
-import { accepted, DAY_MS, onRedis } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, owner } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis();
@@ -106,11 +106,9 @@ describe("a key of another type in the way", () => {
     const taken = await takeAll(5);
     expect(taken.map((one) => one.messageId)).toEqual([messageId]);
     expect(
-      await sent(
-        on.redis,
-        TAG,
-        "a",
-        60_000,
+      await settle(
+        owner(on.redis, TAG, "a", 60_000),
+        "sent",
         taken.map((one) => ({ ...one, reply: "250 ok" })),
       ),
     ).toEqual([true]);
@@ -161,12 +159,14 @@ describe("a Redis without memory", () => {
     const [a, b, c, d, e, f, g] = taken as [Taken, Taken, Taken, Taken, Taken, Taken, Taken];
     const reason = "451 busy";
     expect(await heartbeat(on.redis, TAG, "a", taken)).toEqual(taken.map(() => true));
-    expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...a, reply: "250 ok" }])).toEqual([true]);
-    expect(await defer(on.redis, TAG, "a", [{ ...b, delayMs: 1, reason }])).toEqual([true]);
-    expect(await bury(on.redis, TAG, "a", [{ ...c, reason }])).toEqual([true]);
-    expect(await lose(on.redis, TAG, "a", [{ ...d, resendDelayMs: 1, reason }])).toEqual([true]);
-    expect(await lose(on.redis, TAG, "a", [{ ...e, resendDelayMs: undefined, reason }])).toEqual([true]);
-    expect(await release(on.redis, TAG, "a", [{ ...f, reason }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "sent", [{ ...a, reply: "250 ok" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "deferred", [{ ...b, delayMs: 1, reason }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "dead", [{ ...c, reason }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "unknown", [{ ...d, resendDelayMs: 1, reason }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "unknown", [{ ...e, resendDelayMs: undefined, reason }])).toEqual([
+      true,
+    ]);
+    expect(await settle(owner(on.redis, TAG, "a"), "released", [{ ...f, reason }])).toEqual([true]);
     expect((await readHoldings(on.redis, TAG, "a", 10)).map(({ messageId }) => messageId)).toContain(g.messageId);
     expect((await reclaim(on.redis, TAG, { of: "a" }, 0, POLICY)).length).toBe(2);
     expect(await retire(on.redis, TAG, 0)).toContain("a");
@@ -177,7 +177,7 @@ describe("a Redis without memory", () => {
   test("says that it is away where a person wants to add work", async () => {
     await on.ingress().post(eventWith("evt_1"));
     const [claim] = (await takeAll(1)) as [Taken];
-    await bury(on.redis, TAG, "a", [{ ...claim, reason: "550 no" }]);
+    await settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason: "550 no" }]);
     await fill();
     const dead = createDeadLetters(on.redis, 1, DAY_MS);
     expect(dead.replay(claim.messageId, {})).rejects.toBeInstanceOf(RedisAway);
@@ -262,9 +262,9 @@ describe("scripts that Redis has forgotten", () => {
     await raw.script("FLUSH");
     expect(await heartbeat(on.redis, TAG, "a", [claim])).toEqual([true]);
     await raw.script("FLUSH");
-    expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }])).toEqual([true]);
     await raw.script("FLUSH");
-    expect(await bury(on.redis, TAG, "a", [{ ...other, reason: "550 no" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "dead", [{ ...other, reason: "550 no" }])).toEqual([true]);
     await raw.script("FLUSH");
     expect(await createDeadLetters(on.redis, 1, DAY_MS).replay(other.messageId, {})).toBe("replayed");
   });

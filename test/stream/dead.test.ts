@@ -7,11 +7,11 @@ import { RedisAway } from "../../src/stream/fault.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
-import { bury, lose } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { BadCursor, type DeadLetters, type DeadQuery } from "../../src/stream/store.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
-import { DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
+import { DAY_MS, onRedis, owner, postAndTake, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -19,13 +19,15 @@ const dead = (log?: Logger) => createDeadLetters(on.redis, 1, DAY_MS, log);
 
 async function die(eventId: string, reason = "550 5.1.1 no such user"): Promise<string> {
   const claim = await postAndTake(on, eventId, "a");
-  await bury(on.redis, TAG, "a", [{ ...claim, reason }]);
+  await settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason }]);
   return claim.messageId;
 }
 
 async function hold(eventId: string): Promise<string> {
   const claim = await postAndTake(on, eventId, "a");
-  await lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: undefined, reason: "connection closed after the dot" }]);
+  await settle(owner(on.redis, TAG, "a"), "unknown", [
+    { ...claim, resendDelayMs: undefined, reason: "connection closed after the dot" },
+  ]);
   return claim.messageId;
 }
 
@@ -55,10 +57,9 @@ async function inFourPartitions(): Promise<string[]> {
       claims = await takeAll(on.redis, "a", tag)
     ) {
       ids.push(...claims.map(({ messageId }) => messageId));
-      await bury(
-        on.redis,
-        tag,
-        "a",
+      await settle(
+        owner(on.redis, tag, "a"),
+        "dead",
         claims.map((claim, i) => ({ ...claim, reason: i % 3 === 0 ? "552 full" : "550 unknown" })),
       );
     }
@@ -244,7 +245,7 @@ describe("a replay", () => {
     const claim = await postAndTake(on, "evt_1", "a");
     expect(await dead().replay(claim.messageId, {})).toBe("not_dead");
     expect(await dead().replay(claim.messageId, { recipient: "x@example.com" })).toBe("not_dead");
-    await lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: 60_000, reason: "lost" }]); // it will be sent again by itself
+    await settle(owner(on.redis, TAG, "a"), "unknown", [{ ...claim, resendDelayMs: 60_000, reason: "lost" }]); // it will be sent again by itself
     expect(await dead().replay(claim.messageId, {})).toBe("not_dead");
   });
 

@@ -4,12 +4,12 @@ import type { Event } from "../../src/domain/event.ts";
 import { key, partitionOf, tagOf } from "../../src/stream/keys.ts";
 import { placesOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
-import { defer, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { promote, take } from "../../src/stream/take.ts";
 import { eventWith, eventWithOwn } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
 import { until } from "../support/until.ts";
-import { accepted, DAY_MS, endDedupWindow, onRedis, redisNow } from "./fixture.ts";
+import { accepted, DAY_MS, endDedupWindow, onRedis, owner, redisNow } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis();
@@ -100,7 +100,7 @@ describe("the same event again", () => {
     const [claim] = await take(on.redis, TAG, "a", 1, [0, 0, 0]);
     if (claim === undefined) throw new Error("nothing to take");
     expect(accepted(await ingress.post(eventWith("evt_1")))).toEqual({ ...first, state: "sending", duplicate: true });
-    await defer(on.redis, TAG, "a", [{ ...claim, delayMs: 60_000, reason: "451 busy" }]);
+    await settle(owner(on.redis, TAG, "a"), "deferred", [{ ...claim, delayMs: 60_000, reason: "451 busy" }]);
     const deferred = accepted(await ingress.post(eventWith("evt_1")));
     expect(deferred).toMatchObject({ state: "deferred", duplicate: true, messageId: first.messageId });
     expect(deferred.dueAt).toBeGreaterThan(first.dueAt + 50_000);
@@ -111,7 +111,7 @@ describe("the same event again", () => {
     await ingress.post(eventWith("evt_1"));
     const [claim] = await take(on.redis, TAG, "a", 1, [0, 0, 0]);
     if (claim === undefined) throw new Error("nothing to take");
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }]);
     expect(await ingress.post(eventWith("evt_1"))).toMatchObject({ state: "sent", duplicate: true });
     expect(await take(on.redis, TAG, "a", 1, [0, 0, 0])).toEqual([]);
   });
@@ -146,7 +146,7 @@ describe("the same event again", () => {
   async function mailOut(): Promise<void> {
     const [claim] = await take(on.redis, TAG, "a", 1, [0, 0, 0]);
     if (claim === undefined) throw new Error("nothing to take");
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }]);
   }
 
   test("after the dedup window is a new one, and until then its window does not move", async () => {
@@ -246,7 +246,7 @@ describe("a full backlog", () => {
     const [claim] = await take(on.redis, TAG, "a", 1, [0, 0, 0]);
     if (claim === undefined) throw new Error("nothing to take");
     expect((await ingress.post(eventWith("evt_2"))).kind).toBe("full");
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }]);
     expect((await ingress.post(eventWith("evt_2"))).kind).toBe("accepted");
   });
 });

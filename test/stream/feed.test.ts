@@ -5,11 +5,11 @@ import { createFeed } from "../../src/stream/feed.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import type { RedisAddress } from "../../src/stream/redisUrl.ts";
-import { bury } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import type { Transition } from "../../src/stream/store.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
-import { accepted, onRedis, postAndTake, redisNow } from "./fixture.ts";
+import { accepted, onRedis, owner, postAndTake, redisNow } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const START = "0-0";
@@ -43,7 +43,7 @@ describe("a follower", () => {
   test("sees each transition as it happens, with what there is to say about it", async () => {
     const { seen } = follow(START);
     const claim = await postAndTake(on, "evt_1", "a");
-    await bury(on.redis, TAG, "a", [{ ...claim, reason: "550 no | such user" }]);
+    await settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason: "550 no | such user" }]);
     await until("all are seen", () => seen.length === 3);
     const { messageId } = claim;
     const common = { id: expect.stringMatching(/^\d+-\d+$/), at: expect.any(Number), messageId };

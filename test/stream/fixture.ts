@@ -7,6 +7,7 @@ import { type ConnectionKind, connect } from "../../src/stream/connect.ts";
 import type { IngressOptions } from "../../src/stream/enqueueCall.ts";
 import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
 import type { RedisAddress } from "../../src/stream/redisUrl.ts";
+import type { Owner } from "../../src/stream/settle.ts";
 import { type Taken, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { openIngress } from "../support/ingress.ts";
@@ -73,6 +74,11 @@ export async function endDedupWindow(on: Fixture, messageId: string): Promise<vo
 /** Takes up to ten messages of a partition, all that is there in most tests. */
 export function takeAll(redis: Redis, consumer: string, tag = tagOf(0)): Promise<Taken[]> {
   return take(redis, tag, consumer, 10, [0, 0, 0]);
+}
+
+/** A worker in a partition. */
+export function owner(redis: Redis, tag: string, consumer: string, retentionMs = DAY_MS): Owner {
+  return { redis, tag, consumer, retentionMs };
 }
 
 /** Posts an event and takes its message: the only one that is queued. */

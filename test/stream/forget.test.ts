@@ -6,12 +6,12 @@ import { type Layout, servedBy } from "../../src/stream/layout.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { adoptLayout, changeLayout, readLayout } from "../../src/stream/relayout.ts";
-import { sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { eventWith } from "../support/event.ts";
 import { openIngress } from "../support/ingress.ts";
 import { captureNotice, sessionNotice } from "../support/notice.ts";
 import { until } from "../support/until.ts";
-import { accepted, onRedis, takeAll } from "./fixture.ts";
+import { accepted, onRedis, owner, takeAll } from "./fixture.ts";
 
 const on = onRedis("--appendonly", "no");
 const IDS = Array.from({ length: 40 }, (_, n) => `evt_${n}`);
@@ -49,11 +49,9 @@ test.each([
     expect(await forgetEarlier(on.redis, layout, DAY_MS)).toEqual([]);
     for (let partition = 0; partition < from; partition++) {
       const taken = await takeEach(tagOf(partition));
-      await sent(
-        on.redis,
-        tagOf(partition),
-        "a",
-        50,
+      await settle(
+        owner(on.redis, tagOf(partition), "a", 50),
+        "sent",
         taken.map((one) => ({ ...one, reply: "250 ok" })),
       );
     }

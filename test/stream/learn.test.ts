@@ -7,13 +7,13 @@ import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createNews } from "../../src/stream/news.ts";
 import { parseRedisUrl, type RedisAddress } from "../../src/stream/redisUrl.ts";
-import { release, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import type { Taken } from "../../src/stream/take.ts";
 import { amend, Moved } from "../../src/stream/transaction.ts";
 import { PASSWORD, rulesOfTheManual, USER } from "../support/acl.ts";
 import { eventWith } from "../support/event.ts";
 import { captureNotice, sessionNotice } from "../support/notice.ts";
-import { DAY_MS, endDedupWindow, onRedis, takeAll } from "./fixture.ts";
+import { DAY_MS, endDedupWindow, onRedis, owner, takeAll } from "./fixture.ts";
 
 const on = onRedis();
 
@@ -122,7 +122,7 @@ describe("a notice that comes again", () => {
     const notice = captureNotice("pi_1", { expectsMore: false });
     await learn(notice, ingress);
     const [taken] = (await takeAll(on.redis, "w")) as [Taken];
-    await sent(on.redis, tagOf(0), "w", 7 * DAY_MS, [{ ...taken, reply: "250 2.0.0 ok" }]);
+    await settle(owner(on.redis, tagOf(0), "w", 7 * DAY_MS), "sent", [{ ...taken, reply: "250 2.0.0 ok" }]);
     await endDedupWindow(on, taken.messageId);
     for (const again of [notice, sessionNotice("pi_1")])
       expect(await learn(again, ingress)).toMatchObject({ accepted: { duplicate: true, state: "sent" } });
@@ -153,7 +153,7 @@ describe("a message", () => {
     const ingress = on.ingress();
     await learn(captureNotice("pi_1", { expectsMore: false }), ingress);
     const [taken] = (await takeAll(on.redis, "w")) as [Taken];
-    await release(on.redis, tagOf(0), "w", [{ ...taken, reason: "a stop" }]);
+    await settle(owner(on.redis, tagOf(0), "w"), "released", [{ ...taken, reason: "a stop" }]);
     expect(await learn(sessionNotice("pi_1"), ingress)).toMatchObject({
       amended: false,
       accepted: { state: "queued" },

@@ -4,11 +4,11 @@ import { createDeadLetters } from "../../src/stream/dead.ts";
 import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
 import { heartbeat, type ReclaimPolicy, reclaim, reclaimBefore } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
-import { release, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { readHoldings, type Taken, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
-import { accepted, DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, owner, postAndTake, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const QUEUE = key.queue(TAG, 0);
@@ -69,7 +69,7 @@ describe("reclaiming", () => {
   });
 
   test("of an entry whose message was not taken, as another program's read leaves it, queues it again", async () => {
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...(await postAndTake(on, "evt_0", "a")), reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...(await postAndTake(on, "evt_0", "a")), reply: "250 ok" }]);
     const posted = accepted(await on.ingress().post(eventWith("evt_1")));
     await on.server.raw.call("XREADGROUP", "GROUP", GROUP, "stranger", "STREAMS", QUEUE, ">");
     expect(await takeAll(on.redis, "a")).toEqual([]);
@@ -77,7 +77,9 @@ describe("reclaiming", () => {
     expect((await streams(on)).pending).toBe(0);
     const taken = await takeAll(on.redis, "a");
     expect(taken.map(({ messageId, attempt }) => [messageId, attempt])).toEqual([[posted.messageId, 1]]);
-    expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...(taken[0] as Taken), reply: "250 ok" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "sent", [{ ...(taken[0] as Taken), reply: "250 ok" }])).toEqual([
+      true,
+    ]);
   });
 
   test("from another waits for the lease to run out", async () => {
@@ -204,7 +206,7 @@ describe("reclaiming", () => {
     await heartbeat(on.redis, TAG, "a", [claim]);
     await reclaim(on.redis, TAG, { except: "b" }, 30, RESEND);
     expect(await takeAll(on.redis, "b")).toEqual([]);
-    expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }])).toEqual([true]);
   });
 });
 
@@ -247,7 +249,7 @@ describe("what a lost reply took", () => {
     );
     expect(await readHoldings(on.redis, TAG, "b", 10)).toEqual([]);
     const items = owned.map((claim) => ({ ...claim, reason: "the reply was lost" }));
-    expect(await release(on.redis, TAG, "a", items)).toEqual([true, true, true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "released", items)).toEqual([true, true, true]);
     expect(await readHoldings(on.redis, TAG, "a", 10)).toEqual([]);
     expect((await takeAll(on.redis, "b")).map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
   });

@@ -5,11 +5,11 @@ import { createDeadLetters } from "../../src/stream/dead.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
 import { digestOf, key, partitionOf, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
-import { bury, defer, lose, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { BadCursor, type MessageQuery, type Messages } from "../../src/stream/store.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
-import { accepted, DAY_MS, onRedis, postAndTake, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, owner, postAndTake, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -34,11 +34,13 @@ async function pages(messages: Messages, query: MessageQuery): Promise<{ ids: st
 /** Brings a message, the only one that is queued, to a state. */
 const bring: Partial<Record<State, (id: string) => Promise<string>>> = {
   scheduled: async (id) => accepted(await on.ingress().post(eventWith(id, { delayMs: 60_000 }))).messageId,
-  deferred: async (id) => settled(id, (claim) => defer(on.redis, TAG, "a", [{ ...claim, delayMs: 60_000, reason }])),
-  sent: async (id) => settled(id, (claim) => sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }])),
-  dead: async (id) => settled(id, (claim) => bury(on.redis, TAG, "a", [{ ...claim, reason }])),
+  deferred: async (id) =>
+    settled(id, (claim) => settle(owner(on.redis, TAG, "a"), "deferred", [{ ...claim, delayMs: 60_000, reason }])),
+  sent: async (id) =>
+    settled(id, (claim) => settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }])),
+  dead: async (id) => settled(id, (claim) => settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason }])),
   unknown: async (id) =>
-    settled(id, (claim) => lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: 60_000, reason }])),
+    settled(id, (claim) => settle(owner(on.redis, TAG, "a"), "unknown", [{ ...claim, resendDelayMs: 60_000, reason }])),
   cancelled: async (id) => {
     const messageId = (await bring.dead?.(id)) ?? "";
     await createDeadLetters(on.redis, 1, DAY_MS).drop(messageId);
@@ -80,7 +82,7 @@ describe("a list by state", () => {
   test("has a held message with those that will be sent again: both are unknown", async () => {
     const resent = await bring.unknown?.("evt_1");
     const held = await settled("evt_2", (claim) =>
-      lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: undefined, reason }]),
+      settle(owner(on.redis, TAG, "a"), "unknown", [{ ...claim, resendDelayMs: undefined, reason }]),
     );
     expect((await pages(createMessages(on.redis, 1), { state: "unknown", limit: 1 })).ids.sort()).toEqual(
       [resent as string, held].sort(),
@@ -90,11 +92,11 @@ describe("a list by state", () => {
 
   test("has each message once, also one that came to the state more than once", async () => {
     const first = await postAndTake(on, "evt_1", "a");
-    await lose(on.redis, TAG, "a", [{ ...first, resendDelayMs: 0, reason }]);
+    await settle(owner(on.redis, TAG, "a"), "unknown", [{ ...first, resendDelayMs: 0, reason }]);
     await bring.unknown?.("evt_2");
     await promote(on.redis, TAG, 10);
     const [again] = (await takeAll(on.redis, "a")) as [Taken];
-    await lose(on.redis, TAG, "a", [{ ...again, resendDelayMs: 60_000, reason }]);
+    await settle(owner(on.redis, TAG, "a"), "unknown", [{ ...again, resendDelayMs: 60_000, reason }]);
     const messages = createMessages(on.redis, 1);
     for (const limit of [1, 2, 10]) {
       expect((await pages(messages, { state: "unknown", limit })).ids.length, `${limit} a page`).toBe(2);

@@ -14,12 +14,13 @@ import { key, tagOf } from "../../src/stream/keys.ts";
 import { heartbeat, reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
-import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { promote, type Taken, take } from "../../src/stream/take.ts";
 import { check as checkHeld, leaveUndecided } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
 import { startRedis, type TestRedis } from "../support/redis.ts";
+import { owner } from "./fixture.ts";
 
 const RUNS = Number(Bun.env["MODEL_RUNS"] ?? 2_000);
 const TAG = tagOf(0);
@@ -182,7 +183,7 @@ type Way =
   | "heartbeat";
 
 /** Settles a belief, as whoever `stranger` says: only the true owner of this very attempt may get through. */
-const settle =
+const settleClaim =
   (which: number, way: Way, stranger: boolean): Step =>
   async (model) => {
     const claim = model.claims[which % Math.max(model.claims.length, 1)];
@@ -194,15 +195,17 @@ const settle =
     const mine = m.state === "sending" && m.owner === consumer && m.attempt === taken.attempt;
     const reason = "451 4.3.0 busy";
     const written = await {
-      sent: () => sent(redis, TAG, consumer, DAY_MS, [{ ...taken, reply: "250 ok" }]),
-      defer: () => defer(redis, TAG, consumer, [{ ...taken, delayMs: 50, reason }]),
-      bury: () => bury(redis, TAG, consumer, [{ ...taken, reason }]),
-      "bury, maybe sent": async () => bury(redis, TAG, consumer, [{ ...taken, how: "unknown", reason }]),
-      resend: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: 20, reason }]),
-      hold: () => lose(redis, TAG, consumer, [{ ...taken, resendDelayMs: undefined, reason }]),
-      release: () => release(redis, TAG, consumer, [{ ...taken, reason }]),
-      postpone: () => postpone(redis, TAG, consumer, [{ ...taken, delayMs: 40, counts: true, reason }]),
-      cancel: () => cancel(redis, TAG, consumer, DAY_MS, [{ ...taken, reason }]),
+      sent: () => settle(owner(redis, TAG, consumer), "sent", [{ ...taken, reply: "250 ok" }]),
+      defer: () => settle(owner(redis, TAG, consumer), "deferred", [{ ...taken, delayMs: 50, reason }]),
+      bury: () => settle(owner(redis, TAG, consumer), "dead", [{ ...taken, reason }]),
+      "bury, maybe sent": async () =>
+        settle(owner(redis, TAG, consumer), "dead", [{ ...taken, how: "unknown", reason }]),
+      resend: () => settle(owner(redis, TAG, consumer), "unknown", [{ ...taken, resendDelayMs: 20, reason }]),
+      hold: () => settle(owner(redis, TAG, consumer), "unknown", [{ ...taken, resendDelayMs: undefined, reason }]),
+      release: () => settle(owner(redis, TAG, consumer), "released", [{ ...taken, reason }]),
+      postpone: () =>
+        settle(owner(redis, TAG, consumer), "postponed", [{ ...taken, delayMs: 40, counts: true, reason }]),
+      cancel: () => settle(owner(redis, TAG, consumer), "cancelled", [{ ...taken, reason }]),
       heartbeat: () => heartbeat(redis, TAG, consumer, [taken]),
     }[way]();
     check(written[0] === mine, `${way} by ${consumer} was ${written[0]}, it should be ${mine}`);
@@ -436,7 +439,7 @@ const step = fc.oneof(
     8,
     fc.tuple(which, ways, fc.constantFrom(false, false, false, true)).map(([claim, way, stranger]) => ({
       name: `${stranger ? "a stranger" : "the taker"} of #${claim}: ${way}`,
-      run: settle(claim, way, stranger),
+      run: settleClaim(claim, way, stranger),
     })),
   ),
   weighted(

@@ -3,9 +3,9 @@ import { createDeadLetters } from "../../src/stream/dead.ts";
 import { key, tagOf, tagsOf } from "../../src/stream/keys.ts";
 import { reclaim } from "../../src/stream/lease.ts";
 import { type NewKind, tellNewKinds } from "../../src/stream/newKinds.ts";
-import { bury, lose } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { eventWith } from "../support/event.ts";
-import { accepted, DAY_MS, onRedis, postAndTake, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, owner, postAndTake, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 
@@ -19,7 +19,7 @@ async function told(partitions = 1, redis = on.redis): Promise<NewKind[]> {
 
 async function die(eventId: string, reason: string): Promise<string> {
   const claim = await postAndTake(on, eventId, "a");
-  await bury(on.redis, TAG, "a", [{ ...claim, reason }]);
+  await settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason }]);
   return claim.messageId;
 }
 
@@ -41,10 +41,9 @@ describe("a kind of dead letters", () => {
     for (let i = 0; i < 40; i++) accepted(await ingress.post(eventWith(`evt_${i}`)));
     for (const tag of tagsOf(4)) {
       const claims = await takeAll(on.redis, "a", tag);
-      await bury(
-        on.redis,
-        tag,
-        "a",
+      await settle(
+        owner(on.redis, tag, "a"),
+        "dead",
         claims.map((claim) => ({ ...claim, reason: "550 5.1.1 no such user" })),
       );
     }
@@ -64,7 +63,7 @@ describe("a kind of dead letters", () => {
     expect(await told()).toEqual([]);
     const [claim] = await takeAll(on.redis, "a");
     if (claim === undefined) throw new Error("nothing to take");
-    await bury(on.redis, TAG, "a", [{ ...claim, reason: "550 no" }]);
+    await settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason: "550 no" }]);
     expect((await told()).map(({ messageId }) => messageId)).toEqual([ids[1] ?? ""]);
   });
 
@@ -74,7 +73,9 @@ describe("a kind of dead letters", () => {
     await postAndTake(on, "evt_1", "a");
     await reclaim(on.redis, TAG, { of: "a" }, 0, { maxRetries: 0, onUnknown: "resend" });
     const claim = await postAndTake(on, "evt_2", "a");
-    await lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: undefined, reason: "no answer at the final dot" }]);
+    await settle(owner(on.redis, TAG, "a"), "unknown", [
+      { ...claim, resendDelayMs: undefined, reason: "no answer at the final dot" },
+    ]);
     const kinds = await told();
     expect(kinds.map(({ eventId }) => eventId).sort()).toEqual(["", "evt_1", "evt_2"]);
     expect(kinds.map(({ reason }) => reason)).toContain("no answer at the final dot");

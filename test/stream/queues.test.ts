@@ -5,10 +5,10 @@ import { createDeadLetters } from "../../src/stream/dead.ts";
 import { RedisAway } from "../../src/stream/fault.ts";
 import { FEED_LENGTH, key, tagOf } from "../../src/stream/keys.ts";
 import { createQueues } from "../../src/stream/queues.ts";
-import { bury, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import type { Taken } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
-import { accepted, DAY_MS, onRedis, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, owner, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -60,8 +60,8 @@ describe("the counts", () => {
     await ingress.post(eventWith("evt_1")); // a duplicate is nobody
     await ingress.post(eventWith("evt_4", { delayMs: 60_000 }));
     const [a, b] = (await takeAll(on.redis, "a")) as [Taken, Taken, Taken];
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...a, reply: "250 ok" }]);
-    await bury(on.redis, TAG, "a", [{ ...b, reason: "550 no" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...a, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "dead", [{ ...b, reason: "550 no" }]);
     await createDeadLetters(on.redis, 1, DAY_MS).replay(b.messageId, {});
     const counts = await createQueues(on.redis, 1).counts();
     expect(counts.scheduled).toEqual({ now: 1, total: 1 });

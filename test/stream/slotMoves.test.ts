@@ -10,14 +10,14 @@ import { gateOf, key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
 import { adoptLayout, readLayout } from "../../src/stream/relayout.ts";
-import { bury, defer, lose, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { take } from "../../src/stream/take.ts";
 import { beginMove, startCluster, type TestCluster } from "../support/cluster.ts";
 import { eventWith } from "../support/event.ts";
 import { openIngress } from "../support/ingress.ts";
 import { failOnLeaks } from "../support/leaks.ts";
 import { until } from "../support/until.ts";
-import { accepted, DAY_MS, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, owner, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 
@@ -51,10 +51,14 @@ async function fillPartition(): Promise<Map<State, string>> {
     if (claim === undefined) throw new Error(`${name} was not taken`);
     return claim;
   };
-  await sent(redis, TAG, "a", DAY_MS, [{ ...(await taken("sent")), reply: "250 ok" }]);
-  await defer(redis, TAG, "a", [{ ...(await taken("deferred")), delayMs: DAY_MS, reason: "451 busy" }]);
-  await bury(redis, TAG, "a", [{ ...(await taken("dead")), reason: "550 no" }]);
-  await lose(redis, TAG, "a", [{ ...(await taken("unknown")), resendDelayMs: undefined, reason: "lost" }]);
+  await settle(owner(redis, TAG, "a"), "sent", [{ ...(await taken("sent")), reply: "250 ok" }]);
+  await settle(owner(redis, TAG, "a"), "deferred", [
+    { ...(await taken("deferred")), delayMs: DAY_MS, reason: "451 busy" },
+  ]);
+  await settle(owner(redis, TAG, "a"), "dead", [{ ...(await taken("dead")), reason: "550 no" }]);
+  await settle(owner(redis, TAG, "a"), "unknown", [
+    { ...(await taken("unknown")), resendDelayMs: undefined, reason: "lost" },
+  ]);
   await taken("sending");
   await post("held", { hold: true });
   await post("scheduled", { delayMs: DAY_MS });

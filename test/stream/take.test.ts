@@ -6,11 +6,11 @@ import { GROUP, key, tagOf } from "../../src/stream/keys.ts";
 import { reclaim } from "../../src/stream/lease.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
-import { defer, release, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { promote, readHoldings, take } from "../../src/stream/take.ts";
 import { eventWith } from "../support/event.ts";
 import { until } from "../support/until.ts";
-import { accepted, DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
+import { accepted, DAY_MS, onRedis, owner, postAndTake, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const QUEUE = key.queue(TAG, 0);
@@ -251,14 +251,13 @@ describe("an entry whose message is not queued", () => {
     const [claim] = taken as [(typeof taken)[0]];
     // What looks like a reply that was lost is given back: the attempt under way must not be.
     const strays = (await readHoldings(on.redis, TAG, "a", 10)).filter(({ entryId }) => entryId !== claim.entryId);
-    await release(
-      on.redis,
-      TAG,
-      "a",
+    await settle(
+      owner(on.redis, TAG, "a"),
+      "released",
       strays.map((stray) => ({ ...stray, reason: "not known here" })),
     );
     expect(await takeAll(on.redis, "a")).toEqual([]);
-    expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }])).toEqual([true]);
     expect(await takeAll(on.redis, "b")).toEqual([]);
   });
 });
@@ -277,11 +276,13 @@ describe("a group that is gone", () => {
   test("leaves what is being sent with its owner, who can settle it before and after", async () => {
     const [one, other] = [await postAndTake(on, "evt_1", "a"), await postAndTake(on, "evt_2", "a")];
     await on.server.raw.xgroup("DESTROY", QUEUE, GROUP);
-    expect(await sent(on.redis, TAG, "a", DAY_MS, [{ ...one, reply: "250 ok" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "sent", [{ ...one, reply: "250 ok" }])).toEqual([true]);
     expect(await takeAll(on.redis, "b")).toEqual([]);
     expect((await readHoldings(on.redis, TAG, "a", 10)).map(({ messageId }) => messageId)).toEqual([other.messageId]);
     expect(await readHoldings(on.redis, TAG, "b", 10)).toEqual([]);
-    expect(await defer(on.redis, TAG, "a", [{ ...other, delayMs: 1, reason: "451 busy" }])).toEqual([true]);
+    expect(await settle(owner(on.redis, TAG, "a"), "deferred", [{ ...other, delayMs: 1, reason: "451 busy" }])).toEqual(
+      [true],
+    );
     expect(await streams(on)).toEqual({ entries: [], pending: 0 });
   });
 

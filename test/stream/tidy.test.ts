@@ -2,11 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
-import { sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { readHoldings } from "../../src/stream/take.ts";
 import { retire, sweep, trimFeed } from "../../src/stream/tidy.ts";
 import { eventWith } from "../support/event.ts";
-import { accepted, DAY_MS, onRedis, postAndTake, streams, takeAll } from "./fixture.ts";
+import { accepted, onRedis, owner, postAndTake, streams, takeAll } from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -14,7 +14,7 @@ const on = onRedis("--appendonly", "no");
 describe("retiring", () => {
   test("forgets consumers that own nothing and were not seen for long, and no other", async () => {
     const idle = await postAndTake(on, "evt_1", "idle");
-    await sent(on.redis, TAG, "idle", DAY_MS, [{ ...idle, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "idle"), "sent", [{ ...idle, reply: "250 ok" }]);
     await postAndTake(on, "evt_2", "busy");
     expect(await retire(on.redis, TAG, 60_000)).toEqual([]);
     expect([...new Set(await retire(on.redis, TAG, 0))]).toEqual(["idle"]);

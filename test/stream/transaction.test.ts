@@ -8,12 +8,22 @@ import { reclaim } from "../../src/stream/lease.ts";
 import { messageIdOf } from "../../src/stream/messageId.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { createQueues } from "../../src/stream/queues.ts";
-import { bury, cancel, defer, lose, postpone, release, sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import { promote, type Taken } from "../../src/stream/take.ts";
 import { check, leaveUndecided, type Undecided } from "../../src/stream/transaction.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
-import { accepted, DAY_MS, endDedupWindow, onRedis, postAndTake, redisNow, streams, takeAll } from "./fixture.ts";
+import {
+  accepted,
+  DAY_MS,
+  endDedupWindow,
+  onRedis,
+  owner,
+  postAndTake,
+  redisNow,
+  streams,
+  takeAll,
+} from "./fixture.ts";
 
 const TAG = tagOf(0);
 const on = onRedis("--appendonly", "no");
@@ -167,7 +177,7 @@ test("the log calls a decision a transition once, and only where it was one", as
   await ingress.commit("evt_nobody");
   const taken = (await takeAll(on.redis, "a"))[0] as Taken;
   await ingress.rollback("evt_held");
-  await sent(on.redis, TAG, "a", DAY_MS, [{ ...taken, reply: "250 ok" }]);
+  await settle(owner(on.redis, TAG, "a"), "sent", [{ ...taken, reply: "250 ok" }]);
   await ingress.rollback("evt_held");
   await hold("evt_2");
   for (const id of ["evt_2", "evt_2", "evt_before", "evt_before"]) await ingress.rollback(id);
@@ -208,7 +218,7 @@ describe("a rollback wins", () => {
       "deferred",
       async () => {
         const claim = await postAndTake(on, "evt_1", "a");
-        await defer(on.redis, TAG, "a", [{ ...claim, delayMs: 60_000, reason }]);
+        await settle(owner(on.redis, TAG, "a"), "deferred", [{ ...claim, delayMs: 60_000, reason }]);
         return claim.messageId;
       },
     ],
@@ -216,7 +226,7 @@ describe("a rollback wins", () => {
       "dead",
       async () => {
         const claim = await postAndTake(on, "evt_1", "a");
-        await bury(on.redis, TAG, "a", [{ ...claim, reason }]);
+        await settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason }]);
         return claim.messageId;
       },
     ],
@@ -295,25 +305,33 @@ describe("a rollback wins", () => {
 
 describe("a rollback that comes while the mail is being sent", () => {
   const outcomes: [string, (claim: Taken) => Promise<unknown>, State[]][] = [
-    ["deferred", (claim) => defer(on.redis, TAG, "a", [{ ...claim, delayMs: 0, reason }]), ["deferred", "cancelled"]],
-    ["dead", (claim) => bury(on.redis, TAG, "a", [{ ...claim, reason }]), ["dead", "cancelled"]],
+    [
+      "deferred",
+      (claim) => settle(owner(on.redis, TAG, "a"), "deferred", [{ ...claim, delayMs: 0, reason }]),
+      ["deferred", "cancelled"],
+    ],
+    ["dead", (claim) => settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason }]), ["dead", "cancelled"]],
     [
       "unknown",
-      (claim) => lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: 0, reason }]),
+      (claim) => settle(owner(on.redis, TAG, "a"), "unknown", [{ ...claim, resendDelayMs: 0, reason }]),
       ["unknown", "cancelled"],
     ],
     [
       "held",
-      (claim) => lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: undefined, reason }]),
+      (claim) => settle(owner(on.redis, TAG, "a"), "unknown", [{ ...claim, resendDelayMs: undefined, reason }]),
       ["unknown", "cancelled"],
     ],
-    ["released", (claim) => release(on.redis, TAG, "a", [{ ...claim, reason }]), ["queued", "cancelled"]],
+    [
+      "released",
+      (claim) => settle(owner(on.redis, TAG, "a"), "released", [{ ...claim, reason }]),
+      ["queued", "cancelled"],
+    ],
     [
       "postponed",
-      (claim) => postpone(on.redis, TAG, "a", [{ ...claim, delayMs: 0, counts: true, reason }]),
+      (claim) => settle(owner(on.redis, TAG, "a"), "postponed", [{ ...claim, delayMs: 0, counts: true, reason }]),
       ["scheduled", "cancelled"],
     ],
-    ["cancelled", (claim) => cancel(on.redis, TAG, "a", DAY_MS, [{ ...claim, reason }]), ["cancelled"]],
+    ["cancelled", (claim) => settle(owner(on.redis, TAG, "a"), "cancelled", [{ ...claim, reason }]), ["cancelled"]],
     [
       "reclaimed",
       () => reclaim(on.redis, TAG, { of: "a" }, 0, { maxRetries: 3, onUnknown: "resend" }),
@@ -342,14 +360,14 @@ describe("a rollback that comes while the mail is being sent", () => {
     expect(await ingress.commit("evt_1")).toMatchObject({ kind: "committed", state: "sending" });
     expect((await ingress.rollback("evt_1")).kind).toBe("in_flight");
     expect(await ingress.commit("evt_1")).toEqual({ kind: "cancelled", messageId });
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }]);
     expect(await ingress.commit("evt_1")).toMatchObject({ kind: "committed", messageId, state: "sent" });
   });
 
   test("is too late when the mail has left, then and later", async () => {
     const claim = await postAndTake(on, "evt_1", "a");
     expect((await on.ingress().rollback("evt_1")).kind).toBe("in_flight");
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }]);
     expect(await on.ingress().rollback("evt_1")).toEqual({
       kind: "too_late",
       messageId: claim.messageId,
@@ -361,7 +379,7 @@ describe("a rollback that comes while the mail is being sent", () => {
   test("no other attempt follows one that was sent, also when the event is posted again after its dedup window", async () => {
     const claim = await postAndTake(on, "evt_1", "a");
     await on.ingress().rollback("evt_1");
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }]);
     await endDedupWindow(on, claim.messageId);
     expect(await on.ingress().post(eventWith("evt_1"))).toMatchObject({ state: "sent", duplicate: true });
     expect(await takeAll(on.redis, "a")).toEqual([]);
@@ -371,7 +389,7 @@ describe("a rollback that comes while the mail is being sent", () => {
 describe("a rollback is too late", () => {
   test("for a mail that has left, also after its dedup window", async () => {
     const claim = await postAndTake(on, "evt_1", "a");
-    await sent(on.redis, TAG, "a", DAY_MS, [{ ...claim, reply: "250 ok" }]);
+    await settle(owner(on.redis, TAG, "a"), "sent", [{ ...claim, reply: "250 ok" }]);
     expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "sent" });
     await endDedupWindow(on, messageIdOf("evt_1", 0));
     expect(await on.ingress({ retentionMs: 7 * DAY_MS }).rollback("evt_1")).toMatchObject({
@@ -385,7 +403,7 @@ describe("a rollback is too late", () => {
 
   test("for a mail that may have left, and still no other attempt follows", async () => {
     const claim = await postAndTake(on, "evt_1", "a");
-    await lose(on.redis, TAG, "a", [{ ...claim, resendDelayMs: 0, reason }]);
+    await settle(owner(on.redis, TAG, "a"), "unknown", [{ ...claim, resendDelayMs: 0, reason }]);
     expect(await on.ingress().rollback("evt_1")).toMatchObject({ kind: "too_late", state: "cancelled" });
     await promote(on.redis, TAG, 10);
     await nothingIsOwed(claim.messageId);
@@ -393,14 +411,14 @@ describe("a rollback is too late", () => {
 
   test("but not because of what a relay wrote into its reply", async () => {
     const claim = await postAndTake(on, "evt_1", "a");
-    await bury(on.redis, TAG, "a", [{ ...claim, reason: "550 user|unknown|here" }]);
+    await settle(owner(on.redis, TAG, "a"), "dead", [{ ...claim, reason: "550 user|unknown|here" }]);
     expect((await on.ingress().rollback("evt_1")).kind).toBe("cancelled");
   });
 });
 
 test("a message is found by its event for as long as it is kept, also after its dedup window", async () => {
   const claim = await postAndTake(on, "evt_1", "a");
-  await sent(on.redis, TAG, "a", 7 * DAY_MS, [{ ...claim, reply: "250 ok" }]);
+  await settle(owner(on.redis, TAG, "a", 7 * DAY_MS), "sent", [{ ...claim, reply: "250 ok" }]);
   await endDedupWindow(on, messageIdOf("evt_1", 0));
   expect((await createMessages(on.redis, 1).byEvent("evt_1"))?.id).toBe(claim.messageId);
 });

@@ -17,6 +17,7 @@ test("it is given back, but for what was begun lately, and what is under way how
   const strays = createStrays({
     redis: on.redis,
     consumer: "a",
+    retentionMs: 86_400_000,
     limit: 10,
     isInFlight: (claim) => entryKeyOf(claim) === entryKeyOf(underWay),
     log: keepLines().log,

@@ -2,11 +2,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { PRIORITIES } from "../../src/domain/lifecycle.ts";
 import { GROUP, key, partitionOf, tagOf, tagsOf } from "../../src/stream/keys.ts";
-import { sent } from "../../src/stream/settle.ts";
+import { settle } from "../../src/stream/settle.ts";
 import type { Taken } from "../../src/stream/take.ts";
 import { createDealer } from "../../src/worker/priorities.ts";
 import { Taker } from "../../src/worker/taker.ts";
-import { accepted, DAY_MS, onRedis } from "../stream/fixture.ts";
+import { accepted, DAY_MS, onRedis, owner } from "../stream/fixture.ts";
 import { eventWith } from "../support/event.ts";
 import { keepLines } from "../support/log.ts";
 import { until } from "../support/until.ts";
@@ -32,6 +32,7 @@ function start(
     redis: on.redis,
     tags: tagsOf(partitions),
     consumer: "a",
+    retentionMs: DAY_MS,
     concurrency,
     allowance: (free) => free,
     createDealer,
@@ -40,7 +41,7 @@ function start(
       open.most = Math.max(open.most, open.now);
       await attempt(taken);
       open.now -= 1;
-      const written = sent(on.redis, taken.tag, "a", DAY_MS, [{ ...taken, reply: "250 ok" }]);
+      const written = settle(owner(on.redis, taken.tag, "a"), "sent", [{ ...taken, reply: "250 ok" }]);
       slot.ended();
       await written;
       slot.settled();
