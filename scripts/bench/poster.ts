@@ -51,7 +51,7 @@ export function openPoster(port: number, key: string): Poster {
   return {
     async post(event) {
       const body = Buffer.from(JSON.stringify(event));
-      const head = `POST /v1/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+      const head = `POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
       const request = Buffer.concat([Buffer.from(head), body]);
       const socket = idle.shift() ?? (await dial());
       const startedAt = performance.now();
