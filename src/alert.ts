@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { Webhook } from "standardwebhooks";
 import type { Config } from "./config.ts";
 import { parseSigningKey } from "./domain/signingKey.ts";
+import { sleep, time, timeoutSignal } from "./domain/time.ts";
 import { maskAddresses } from "./log.ts";
 
 export interface AlertSettings {
@@ -43,7 +44,7 @@ export function createAlert({ url, key, plain, log, retryDelaysMs = RETRY_DELAYS
 
   /** Why it was not taken; undefined when it was. */
   async function tried(id: string, body: string): Promise<string | undefined> {
-    const at = new Date();
+    const at = new Date(time.epochMs());
     const headers = {
       "content-type": "application/json",
       "webhook-id": id,
@@ -51,7 +52,7 @@ export function createAlert({ url, key, plain, log, retryDelaysMs = RETRY_DELAYS
       "webhook-signature": webhook.sign(id, at, body),
     };
     try {
-      const signal = AbortSignal.timeout(TIMEOUT_MS);
+      const signal = timeoutSignal(TIMEOUT_MS);
       const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
       await response.body?.cancel();
       return response.ok ? undefined : `it answered ${response.status}`;
@@ -63,12 +64,12 @@ export function createAlert({ url, key, plain, log, retryDelaysMs = RETRY_DELAYS
   async function deliver(type: AlertType, kind: { reason: string }): Promise<void> {
     const id = `alert_${randomUUID()}`;
     const data = plain ? kind : { ...kind, reason: maskAddresses(kind.reason) };
-    const body = JSON.stringify({ type, timestamp: new Date().toISOString(), data });
+    const body = JSON.stringify({ type, timestamp: new Date(time.epochMs()).toISOString(), data });
     for (const delayMs of [...retryDelaysMs, undefined]) {
       const fault = await tried(id, body);
       if (fault === undefined) return;
       if (delayMs === undefined) log.error({ ...kind, reason: fault }, "alert not delivered");
-      else await Bun.sleep(delayMs);
+      else await sleep(delayMs);
     }
   }
 

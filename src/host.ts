@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { type Config, ConfigError } from "./config.ts";
+import { sleep, type Timer, time, within } from "./domain/time.ts";
 import { type DirectoryLock, lockDirectory } from "./journal/lock.ts";
 import { type ConnectionKind, connect } from "./stream/connect.ts";
 import { socketPathOf } from "./stream/embedded.ts";
@@ -33,12 +34,12 @@ const LOCK_WAIT_MS = 15_000;
 export async function ownDirectory(dataDir: string, role: "service" | "worker", log: Logger): Promise<DirectoryLock> {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const startedAt = performance.now();
-    for (let waits = 0; performance.now() - startedAt < LOCK_WAIT_MS; waits++) {
+    const startedAt = time.monotonicMs();
+    for (let waits = 0; time.monotonicMs() - startedAt < LOCK_WAIT_MS; waits++) {
       const lock = lockDirectory(dataDir, role);
       if (lock !== undefined) return lock;
       if (waits === 20) log.warn({ dataDir: resolve(dataDir), role }, "another process has DATA_DIR, waiting for it");
-      await Bun.sleep(50);
+      await sleep(50);
     }
   } catch (error) {
     throw new ConfigError(`DATA_DIR is ${JSON.stringify(dataDir)}, allowed: a folder that can be written (${error})`);
@@ -66,15 +67,15 @@ export function openRedis(address: RedisAddress, kind: ConnectionKind, log: Logg
     log.error({ err: error, connection: kind, ...diagnosisOf(error) }, "redis is away");
     away = true;
     if (hintMs === undefined) return;
-    timer = setTimeout(() => log.error({ connection: kind, hint: STAYS_AWAY }, "redis stays away"), hintMs);
+    timer = time.after(hintMs, () => log.error({ connection: kind, hint: STAYS_AWAY }, "redis stays away"));
     timer.unref();
   });
   redis.on("ready", () => {
     if (away) log.warn({ connection: kind }, "redis is back");
     away = false;
-    clearTimeout(timer);
+    timer?.cancel();
   });
-  redis.on("end", () => clearTimeout(timer));
+  redis.on("end", () => timer?.cancel());
   return redis;
 }
 
@@ -101,7 +102,7 @@ export async function openLayout(redis: Redis, config: Config, host: Host): Prom
     },
     log: host.log,
   });
-  await Promise.race([layout.start(), Bun.sleep(LAYOUT_WAIT_MS)]);
+  await within(LAYOUT_WAIT_MS, layout.start());
   isStarted = true;
   if (refusal !== undefined) throw refusal;
   return layout;

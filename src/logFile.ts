@@ -4,6 +4,7 @@
  */
 import { constants, fstatSync, openSync, write, writeSync } from "node:fs";
 import type { DestinationStream } from "pino";
+import { time } from "./domain/time.ts";
 
 /** The worker writes to the same pipe, and up to PIPE_BUF bytes go into it in one piece (pipe(7)). */
 const MAX_WRITE_BYTES = 4_096;
@@ -62,7 +63,7 @@ export class LogFile implements DestinationStream {
   #spare: Buffer | undefined;
   /** What goes before anything else: a chunk that was written in part, or not at that moment. Written by #wrote. */
   #rest: Piece | undefined;
-  /** performance.now() of a write that a thread does; written by #writeInBackground. */
+  /** time.monotonicMs() of a write that a thread does; written by #writeInBackground. */
   #writingSince: number | undefined;
   #scheduled = false;
   /** The last line was cut short. */
@@ -95,9 +96,9 @@ export class LogFile implements DestinationStream {
     const isIdle = this.#waiting.length === 0 && this.#rest === undefined && this.#writingSince === undefined;
     if (this.#closed || isIdle) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
+      const timer = time.after(deadlineMs, resolve);
       this.#whenIdle.push(() => {
-        clearTimeout(timer);
+        timer.cancel();
         resolve();
       });
       this.#schedule();
@@ -106,21 +107,21 @@ export class LogFile implements DestinationStream {
 
   /** Before the process ends, or the last lines are lost. Neither throws nor waits for long. */
   flushSync(): void {
-    const startedAt = performance.now();
+    const startedAt = time.monotonicMs();
     // It would wait behind the one that is stuck.
     if (this.#writingSince !== undefined && startedAt - this.#writingSince > STUCK_MS) return;
     for (let piece = this.#next(); piece !== undefined; piece = this.#next()) {
       if (this.#writeNow(this.#nonBlocking ?? this.#fd, piece)) continue;
-      if (performance.now() - startedAt > STUCK_MS) return;
-      Bun.sleepSync(RETRY_MS);
+      if (time.monotonicMs() - startedAt > STUCK_MS) return;
+      time.blockThread(RETRY_MS);
     }
   }
 
   #schedule(delayMs?: number): void {
     if (this.#scheduled || this.#writingSince !== undefined) return;
     this.#scheduled = true;
-    if (delayMs === undefined) setImmediate(() => this.#pump());
-    else setTimeout(() => this.#pump(), delayMs);
+    if (delayMs === undefined) time.nextTurn(() => this.#pump());
+    else time.after(delayMs, () => this.#pump());
   }
 
   #pump(): void {
@@ -172,7 +173,7 @@ export class LogFile implements DestinationStream {
   }
 
   #writeInBackground(piece: Piece): void {
-    this.#writingSince = performance.now();
+    this.#writingSince = time.monotonicMs();
     write(this.#fd, piece.data, 0, piece.data.length, null, (error, written) => {
       this.#writingSince = undefined;
       if (this.#wrote(piece, error, written)) this.#pump();
@@ -202,7 +203,7 @@ export class LogFile implements DestinationStream {
   }
 
   #tellOfLost(): void {
-    const text = `${JSON.stringify({ level: 50, time: Date.now(), lost: this.#lost, msg: "log lines were lost" })}\n`;
+    const text = `${JSON.stringify({ level: 50, time: time.epochMs(), lost: this.#lost, msg: "log lines were lost" })}\n`;
     const buffer = Buffer.from(text);
     // Lost as well, it is counted with those that it tells of.
     this.#waiting.unshift({ buffer, bytes: buffer.length, lines: this.#lost });

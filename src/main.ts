@@ -7,6 +7,7 @@ import { version } from "../package.json" with { type: "json" };
 import { partitions } from "./cli/partitions.ts";
 import { Usage } from "./cli/serviceClient.ts";
 import { type Config, ConfigError, describeSettings, loadConfig } from "./config.ts";
+import { time, within } from "./domain/time.ts";
 import { createLog } from "./log.ts";
 import { LogFile } from "./logFile.ts";
 import { startService } from "./startService.ts";
@@ -70,11 +71,11 @@ async function start(): Promise<void> {
   let endingSince: number | undefined;
   const end = async (why: string, deadlineMs: number) => {
     if (endingSince !== undefined) return; // a mail under way would be cut off, and sent twice
-    endingSince = performance.now();
+    endingSince = time.monotonicMs();
     log.info({ why, deadlineMs }, "stopping");
-    setTimeout(() => exit(1), deadlineMs + (isChild ? CHILD_HARD_EXIT_MS : HARD_EXIT_MS)).unref();
+    time.after(deadlineMs + (isChild ? CHILD_HARD_EXIT_MS : HARD_EXIT_MS), () => exit(1)).unref();
     // One that still waits for its folder has nothing to stop.
-    const started = await Promise.race([running, Bun.sleep(deadlineMs)]);
+    const started = await within(deadlineMs, running);
     if (started === undefined) exit(1);
     await started.stop(deadlineMs);
     await destination.drain(LOG_DRAIN_MS);
@@ -86,14 +87,14 @@ async function start(): Promise<void> {
     // A terminal sends them to the service as well, which stops the rest in order.
     for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => undefined);
     process.stdin.on("end", () => {
-      if (endingSince !== undefined) setTimeout(() => exit(1), ORPHAN_DEADLINE_MS);
+      if (endingSince !== undefined) time.after(ORPHAN_DEADLINE_MS, () => exit(1));
       void end("the service is gone", ORPHAN_DEADLINE_MS);
     });
     process.stdin.resume();
   } else {
     if (!isIgnored(constants.signals.SIGHUP)) process.on("SIGHUP", () => void end("SIGHUP", config.SHUTDOWN_MS));
     process.on("SIGINT", () => {
-      if (endingSince !== undefined && performance.now() - endingSince > IMPATIENT_MS) exit(1);
+      if (endingSince !== undefined && time.monotonicMs() - endingSince > IMPATIENT_MS) exit(1);
       void end("SIGINT", config.SHUTDOWN_MS);
     });
   }

@@ -4,6 +4,7 @@ import type { Event } from "./domain/event.ts";
 import type { Ingress, Posted } from "./domain/ingress.ts";
 import { STATES } from "./domain/lifecycle.ts";
 import type { Notice } from "./domain/notice.ts";
+import { time } from "./domain/time.ts";
 import { REFUSAL_REASONS, type RefusalReason } from "./http/refusals.ts";
 import { STRIPE_OUTCOMES, type StripeOutcome } from "./http/stripeOutcome.ts";
 import type { JournalStats } from "./journal/journal.ts";
@@ -123,7 +124,7 @@ export function createMetrics(
     journalEntries.set({ kind: "waiting" }, depth);
     journalEntries.set({ kind: "rejected" }, rejected);
     journalBytes.set(bytes);
-    journalAge.set(oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1_000);
+    journalAge.set(oldestAt === undefined ? 0 : Math.max(0, time.epochMs() - oldestAt) / 1_000);
   }
 
   async function readRedis(): Promise<void> {

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { openAlert } from "./alert.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { openCredentials } from "./credentials.ts";
+import { time, within } from "./domain/time.ts";
 import { type Host, hintAfterMs, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
 import { createApp } from "./http/app.ts";
 import { createHostCheck, type Fetch, forHosts } from "./http/hosts.ts";
@@ -56,7 +57,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   const durability = watchDurability(posting, config.MIN_REPLICAS, log);
   // It goes on trying; with sentinels that are away, without an end.
   const connecting = [posting.connect().then(durability.refresh), ...(posting === redis ? [] : [redis.connect()])];
-  await Promise.race([Promise.allSettled(connecting), Bun.sleep(CONNECT_WAIT_MS)]);
+  await within(CONNECT_WAIT_MS, Promise.allSettled(connecting));
 
   const layout = await openLayout(redis, config, host);
   const queues = createQueues(redis, layout.now);
@@ -87,8 +88,8 @@ export async function startService(config: Config, host: Host): Promise<Running 
     delayMs: config.DELAY_MS,
     firstCheckMs: config.CHECK_BACKS[0] ?? 0,
     log,
-    now: Date.now,
-    random: Math.random,
+    now: () => time.epochMs(),
+    random: () => time.random(),
   });
   const alert = openAlert(config, log);
   const refusals = createRefusals(log, metrics.refused);
@@ -112,7 +113,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
     },
     refusals,
     log,
-    now: Date.now,
+    now: () => time.epochMs(),
     metrics: () => metrics.render(),
   });
   const isOurHost = createHostCheck(config.HOST, config.PUBLIC_HOSTS ?? []);
@@ -127,7 +128,7 @@ export async function startService(config: Config, host: Host): Promise<Running 
   return {
     url: server.url.href,
     async stop(deadlineMs) {
-      await Promise.race([server.stop(), Bun.sleep(Math.min(deadlineMs, 2_000))]);
+      await within(Math.min(deadlineMs, 2_000), server.stop());
       await server.stop(true);
       await child?.stop(deadlineMs + CHILD_GRACE_MS);
       durability.stop();

@@ -5,6 +5,7 @@ import { openAlert } from "./alert.ts";
 import { openBookingStore } from "./booking/open.ts";
 import type { BookingStore } from "./booking/store.ts";
 import type { Config } from "./config.ts";
+import { sleep, time, within } from "./domain/time.ts";
 import { type Host, hintAfterMs, openLayout, openRedis, ownDirectory, type Running } from "./host.ts";
 import { openOutbox } from "./journal/outbox.ts";
 import { openRollbackReader } from "./journal/reader.ts";
@@ -60,12 +61,12 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
           rollbacks,
           alert: openAlert(config, log),
           log,
-          random: Math.random,
+          random: () => time.random(),
         });
       } catch (error) {
         if (!(error instanceof RedisAway)) throw error;
         if (tries === 0) log.error({ reason: error.message }, "worker waits for redis, nothing is sent");
-        await Bun.sleep(200);
+        await sleep(200);
       }
     }
     return undefined;
@@ -77,7 +78,7 @@ export async function startWorkerRole(config: Config, host: Host): Promise<Runni
     async stop(deadlineMs) {
       stopping = true;
       // While Redis is away it may not have started, and has nothing to stop.
-      await (await Promise.race([started, Bun.sleep(deadlineMs)]))?.stop(deadlineMs);
+      await (await within(deadlineMs, started))?.stop(deadlineMs);
       layout.stop();
       redis.disconnect();
       rollbacks.close();

@@ -21,7 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   worker: ["domain", "stream", "journal", "booking", "mail"],
   doctor: ["domain", "stream", "journal", "booking", "mail"],
   client: [],
-  cli: [],
+  cli: ["domain"],
 };
 
 /** These start the service or stand in for its users: they may import all parts. */
@@ -89,6 +89,28 @@ function withoutStrings(code: string): string {
   return code.replace(/"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'/g, '""');
 }
 
+/** `new Date(x)` reads no clock. The client imports nothing, and has its own. */
+function readsClock(files: Files): string[] {
+  const touch =
+    /\bDate\s*\.\s*now\b|(?<![.\w$])(?:new\s+Date\s*(?:\(\s*\)|(?![\s(\w.<]))|Date\s*\(\s*\))|(?<![.\w$])performance\b|(?<![\w$])(?:set|clear)(?:Timeout|Interval|Immediate)\b|\bBun\s*\.\s*(?:sleep|sleepSync|nanoseconds)\b|\bMath\s*\.\s*random\b|\bhrtime\b|\bAbortSignal\s*\.\s*timeout\b/;
+  return codeOf(files)
+    .filter(([path]) => path !== "domain/time.ts" && partOf(path) !== "client")
+    .filter(
+      ([, code]) =>
+        touch.test(withoutStrings(code)) ||
+        importsOf(code).some((name) => /^(?:node:)?(?:timers|perf_hooks)\b/.test(name)),
+    )
+    .map(([path]) => path);
+}
+
+/** Whoever starts a program may say what its clock is. */
+function setsClock(files: Files): string[] {
+  return codeOf(files)
+    .filter(([path]) => path !== "domain/time.ts" && !ROOTS.includes(partOf(path)))
+    .filter(([, code]) => /(?<![.\w$])setTime\b/.test(withoutStrings(code)))
+    .map(([path]) => path);
+}
+
 function tooLong(files: Files): string[] {
   codeOf(files);
   return [...files].filter(([, text]) => text.trimEnd().split("\n").length > MAX_LINES).map(([path]) => path);
@@ -148,6 +170,11 @@ describe("the source", () => {
     expect(touchesProcess(files)).toEqual([]);
   });
 
+  test("reads time and chance through their port", () => {
+    expect(readsClock(files)).toEqual([]);
+    expect(setsClock(files)).toEqual([]);
+  });
+
   test(`has no file over ${MAX_LINES} lines`, () => {
     expect(tooLong(files)).toEqual([]);
   });
@@ -190,17 +217,19 @@ describe("these rules", () => {
     ["stream/take.lua", lua],
     ["domain/event.ts", 'import { z } from "zod";\nimport { State } from "./lifecycle.ts";'],
   ]);
+  const ofImports = [wrongImports, touchesProcess, readsClock, setsClock];
+  const rules = [...ofImports, tooLong, wronglyImportedLua, luaWithoutHeader, trims];
   const withFile = (path: string, text: string) => new Map([...good, [path, text]]);
 
   test("find nothing wrong where nothing is", () => {
-    for (const rule of [wrongImports, touchesProcess, tooLong, wronglyImportedLua, luaWithoutHeader, trims]) {
+    for (const rule of rules) {
       expect(rule(good), rule.name).toEqual([]);
     }
   });
 
   test("fail where there is nothing to check", () => {
     const nothing = new Map<string, string>();
-    for (const rule of [wrongImports, touchesProcess, tooLong, wronglyImportedLua, luaWithoutHeader, trims]) {
+    for (const rule of rules) {
       expect(() => rule(nothing), rule.name).toThrow("there is no");
     }
     expect(files.size).toBeGreaterThan(40);
@@ -255,6 +284,48 @@ describe("these rules", () => {
     "const processId = 1; processId.toString();",
   ])("find none in: %s", (text) => {
     expect(touchesProcess(withFile("http/x.ts", text))).toEqual([]);
+  });
+
+  test.each([
+    "const at = Date.now();",
+    "const now = Date.now;",
+    "const at = new Date();",
+    "const at = new Date;",
+    "const text = Date();",
+    "const at = performance.now();",
+    "await Bun.sleep(5);",
+    "Bun.sleepSync(5);",
+    "setTimeout(done, 5);",
+    "let timer: ReturnType<typeof setInterval>;",
+    "setImmediate(done);",
+    "clearTimeout(timer);",
+    "globalThis.setTimeout(done, 5);",
+    "const jitter = Math.random();",
+    "fetch(url, { signal: AbortSignal.timeout(5) });",
+    'import { setTimeout as sleep } from "node:timers/promises";',
+    'import { performance as p } from "node:perf_hooks";',
+  ])("find a clock that is read past the port: %s", (text) => {
+    expect(readsClock(withFile("worker/x.ts", text))).toEqual(["worker/x.ts"]);
+    expect(readsClock(withFile("client/x.ts", text))).toEqual([]);
+    expect(readsClock(withFile("domain/time.ts", text))).toEqual([]);
+  });
+
+  test.each([
+    "const at = new Date(epochMs).toISOString();",
+    'const at = new Date(iso + "Z");',
+    "const at: Date = other;",
+    'const text = "Date.now() and setTimeout()";',
+    "// performance.now()",
+    "const performanceOf = 1;",
+  ])("find no clock in: %s", (text) => {
+    expect(readsClock(withFile("worker/x.ts", text))).toEqual([]);
+  });
+
+  test("find a clock that is set below the root", () => {
+    const text = 'import { setTime } from "../domain/time.ts";\nsetTime(other);';
+    expect(setsClock(withFile("worker/x.ts", text))).toEqual(["worker/x.ts"]);
+    expect(setsClock(withFile("testkit/x.ts", text))).toEqual([]);
+    expect(setsClock(withFile("worker/x.ts", "date.setTime(5);"))).toEqual([]);
   });
 
   test("find a file that is too long, at its first line too many", () => {

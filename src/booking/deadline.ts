@@ -1,3 +1,5 @@
+import { time } from "../domain/time.ts";
+
 /**
  * Gives `work` at most `ms` milliseconds, from the first byte to the last. Then `signal` is aborted and the promise
  * rejects, whether or not `work` listens: a connection that swallows everything must not hold up its caller. What
@@ -8,13 +10,13 @@
 export function withDeadline<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const timer = time.after(ms, () => {
       const late = new Error(`no answer within ${ms} ms`);
       reject(late);
       controller.abort(late);
-    }, ms);
+    });
     work(controller.signal)
       .then(resolve, reject)
-      .finally(() => clearTimeout(timer));
+      .finally(() => timer.cancel());
   });
 }

@@ -22,7 +22,7 @@ export interface GuardSettings {
 /**
  * @example
  * const store = guarded(createSqlStore(settings), {
- *   now: () => performance.now(),
+ *   now: () => time.monotonicMs(),
  *   onDown: (reason) => log.error({ reason }, "booking store is away"),
  *   onUp: (awayMs) => log.warn({ awayMs }, "booking store is back"),
  * });

@@ -41,7 +41,7 @@ const MAX_BODY_BYTES = 16 * 1024;
  *   urlTemplate: "https://shop.example/bookings/{bookingId}/status",
  *   key: "whsec_bXkgb3duIHNpZ25pbmcga2V5",
  *   timeoutMs: 2000,
- *   now: Date.now,
+ *   now: () => time.epochMs(),
  * });
  * await store.statusOf("BK-1042"); // { kind: "paid" }
  */

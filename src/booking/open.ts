@@ -1,4 +1,5 @@
 /* The store that the configuration asks for, guarded by a breaker. */
+import { time } from "../domain/time.ts";
 import { guarded } from "./guarded.ts";
 import { createHttpStore } from "./http.ts";
 import { createSqlStore } from "./sql.ts";
@@ -24,11 +25,11 @@ export interface BookingReports {
  * await store.statusOf("BK-1042"); // { kind: "paid" }
  */
 export function openBookingStore(settings: BookingSettings, reports: BookingReports): BookingStore {
-  const guard = { now: () => performance.now(), ...reports };
+  const guard = { now: () => time.monotonicMs(), ...reports };
   switch (settings.kind) {
     case "sql":
       return guarded(createSqlStore(settings), guard);
     case "http":
-      return guarded(createHttpStore({ ...settings, now: Date.now }), guard);
+      return guarded(createHttpStore({ ...settings, now: () => time.epochMs() }), guard);
   }
 }

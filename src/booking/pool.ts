@@ -9,6 +9,7 @@
  * connection that broke is replaced by the next question; the one that it broke under is answered with the fault.
  */
 import { type ReservedSQL, SQL } from "bun";
+import { within } from "../domain/time.ts";
 import { withDeadline } from "./deadline.ts";
 import type { ServerAddress } from "./sqlUrl.ts";
 
@@ -94,10 +95,10 @@ export function openPool(address: ServerAddress, query: string, timeoutMs: numbe
  * False when the connection said nothing: who knows what it would answer to the next question. False, too, when the
  * statement ended by itself just then: the cancel is still on its way, and would hit the next one.
  */
-function wasCancelled(statement: SQL.Query<Row[]>): Promise<boolean> {
+async function wasCancelled(statement: SQL.Query<Row[]>): Promise<boolean> {
   const cancelled = statement.then(
     () => false,
     (error: unknown) => error instanceof SQL.PostgresError && error.errno === QUERY_CANCELED,
   );
-  return Promise.race([cancelled, Bun.sleep(CANCEL_MS).then(() => false)]);
+  return (await within(CANCEL_MS, cancelled)) ?? false;
 }

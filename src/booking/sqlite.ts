@@ -7,6 +7,7 @@
  * that finds its row by an index takes microseconds.
  */
 import { SQL } from "bun";
+import { sleep, time } from "../domain/time.ts";
 import type { Database, Row } from "./pool.ts";
 import type { FileAddress } from "./sqlUrl.ts";
 
@@ -15,14 +16,14 @@ const BUSY_RETRY_MS = 20;
 export function openFile(address: FileAddress, query: string, timeoutMs: number): Database {
   return {
     async rowsFor(bookingId) {
-      const deadline = performance.now() + timeoutMs;
+      const deadline = time.monotonicMs() + timeoutMs;
       for (;;) {
         try {
           return await askOnce(address.filename, query, bookingId);
         } catch (error) {
-          if (!isBusy(error) || performance.now() + BUSY_RETRY_MS > deadline) throw error;
+          if (!isBusy(error) || time.monotonicMs() + BUSY_RETRY_MS > deadline) throw error;
         }
-        await Bun.sleep(BUSY_RETRY_MS);
+        await sleep(BUSY_RETRY_MS);
       }
     },
     close: () => Promise.resolve(),

@@ -1,6 +1,7 @@
 /* What a command asks of a running service: its admin routes, over HTTP. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { timeoutSignal } from "../domain/time.ts";
 
 /** It hit a fault: exit status 1. The message is one line for a person. */
 class Fault extends Error {
@@ -44,7 +45,7 @@ export function openServiceClient(options: ServiceOptions, env: Env): ServiceCli
     const response = await fetch(new URL(path, base ?? undefined), {
       ...init,
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: timeoutSignal(TIMEOUT_MS),
     }).catch((error: Error) => {
       throw new Fault(`no service answers at ${base?.origin}: ${error.message}`);
     });

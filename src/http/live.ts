@@ -7,6 +7,7 @@
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import { z } from "zod";
+import { time } from "../domain/time.ts";
 import type { Feed, Transition } from "../stream/store.ts";
 import { PRIVATE } from "./answer.ts";
 import { iso, reasonOf } from "./messages.ts";
@@ -51,9 +52,9 @@ export function liveHandler(feed: Feed, heartbeatMs = 15_000): (c: Context) => P
       wake();
     };
     unfollow = feed.follow(c.req.header("last-event-id"), onTransition, begun.resolve);
-    const timer = setTimeout(begun.resolve, BEGIN_MS);
+    const timer = time.after(BEGIN_MS, begun.resolve);
     const position = await begun.promise;
-    clearTimeout(timer);
+    timer.cancel();
     // No proxy may hold events back until it has a buffer full of them.
     c.header("X-Accel-Buffering", "no");
     c.header("X-Content-Type-Options", "nosniff");
@@ -68,9 +69,9 @@ export function liveHandler(feed: Feed, heartbeatMs = 15_000): (c: Context) => P
             continue;
           }
           const idle = await new Promise<boolean>((resolve) => {
-            const timer = setTimeout(resolve, heartbeatMs, true);
+            const timer = time.after(heartbeatMs, () => resolve(true));
             wake = () => {
-              clearTimeout(timer);
+              timer.cancel();
               resolve(false);
             };
           });

@@ -7,6 +7,7 @@
  * checked. Nothing here is fatal.
  */
 import type { Logger } from "pino";
+import { every, time } from "../domain/time.ts";
 
 /** `missing`: no credentials. `token`, `signature`: wrong ones. `host`: a Host that is not ours. */
 export const REFUSAL_REASONS = ["missing", "token", "signature", "host"] as const;
@@ -32,7 +33,7 @@ const MAX_ADDRESSES = 10_000;
 interface Standing {
   /** Refusals that the log has not told of. */
   untold: number;
-  /** performance.now() at which all refusals so far would have been answered at RATE_PER_S. */
+  /** time.monotonicMs() at which all refusals so far would have been answered at RATE_PER_S. */
   paidAt: number;
 }
 
@@ -46,13 +47,13 @@ export function createRefusals(log: Logger, count: (reason: RefusalReason) => vo
     if (known !== undefined) return known;
     const made = { untold: 0, paidAt: 0 };
     standings.set(key, made);
-    const timer = setInterval(() => {
+    const timer = every(LOG_EVERY_MS, () => {
       if (made.untold === 0) {
-        clearInterval(timer);
+        timer.cancel();
         standings.delete(key);
       } else log.warn({ address: key, refused: made.untold }, "requests were refused in the last minute");
       made.untold = 0;
-    }, LOG_EVERY_MS);
+    });
     timer.unref();
     return made;
   }
@@ -93,15 +94,15 @@ function prefixOf(address: string): string {
 
 /** The generic cell rate algorithm (ITU-T I.371): who has been quiet has BURST answers at once. */
 async function turn(standing: Standing, gone: AbortSignal): Promise<void> {
-  const now = performance.now();
+  const now = time.monotonicMs();
   const toleranceMs = (BURST * 1_000) / RATE_PER_S;
   standing.paidAt = Math.min(Math.max(standing.paidAt, now) + 1_000 / RATE_PER_S, now + toleranceMs + LONGEST_WAIT_MS);
   const waitMs = standing.paidAt - toleranceMs - now;
   if (waitMs <= 0) return;
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, waitMs);
+    const timer = time.after(waitMs, resolve);
     gone.addEventListener("abort", () => {
-      clearTimeout(timer);
+      timer.cancel();
       resolve();
     });
   });

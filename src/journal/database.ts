@@ -2,6 +2,7 @@
 import { Database } from "bun:sqlite";
 import { existsSync, renameSync } from "node:fs";
 import type { Logger } from "pino";
+import { time } from "../domain/time.ts";
 
 /**
  * The worker reads the file meanwhile, and who opens or closes it has it for a moment. Without this a write that falls
@@ -24,7 +25,7 @@ export function openDatabase(path: string, schema: string, log: Logger): Databas
     if (!isDamage(error)) {
       throw new Error(`journal ${path} cannot be opened: ${(error as Error).message}`, { cause: error });
     }
-    const aside = `${path}.unreadable-${Date.now()}`;
+    const aside = `${path}.unreadable-${time.epochMs()}`;
     log.error({ err: error, keptAs: aside }, "journal cannot be read, a new one is begun");
     // With its WAL, which holds the newest entries: SQLite deletes one that it finds beside a new file.
     for (const part of ["-wal", "-shm", ""]) {

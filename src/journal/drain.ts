@@ -9,12 +9,12 @@
  *   - What goes to Redis and has too few replicas there stays as well (put.ts).
  *   - Taking over is idempotent, so an entry that was taken over twice, or had got through before, does no harm.
  */
-import { setImmediate as turn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
 import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Learned, Posted, RolledBack } from "../domain/ingress.ts";
 import type { Notice } from "../domain/notice.ts";
+import { nextTurn, time } from "../domain/time.ts";
 import { isAddition, type KeptEntry } from "./entry.ts";
 import { createFailures } from "./failures.ts";
 import type { Journal } from "./journal.ts";
@@ -58,7 +58,7 @@ export function createDrain(options: DrainOptions): Drain {
   const put = createPut();
 
   async function run(): Promise<void> {
-    const startedAt = performance.now();
+    const startedAt = time.monotonicMs();
     let drained = 0;
     let unusable = false;
     for (let fruitless = 0; !stopped && journal.depth() > 0; ) {
@@ -79,7 +79,7 @@ export function createDrain(options: DrainOptions): Drain {
     failures.forgetAll();
     put.forget();
     running = undefined;
-    if (!stopped) log.warn({ drained, durationMs: Math.round(performance.now() - startedAt) }, "journal drained");
+    if (!stopped) log.warn({ drained, durationMs: Math.round(time.monotonicMs() - startedAt) }, "journal drained");
   }
 
   async function pass(): Promise<Pass> {
@@ -92,7 +92,7 @@ export function createDrain(options: DrainOptions): Drain {
       if (last === undefined) break;
       after = last.seq;
       remove(await takeOver(entries, now), now);
-      await turn(); // a request's, when there is nothing here to wait for
+      await nextTurn(); // a request's, when there is nothing here to wait for
     }
     if (now.again) put.forget();
     else if (!stopped && !now.failed && now.keptBack.size + now.shut.size === 0) put.passed(after);
@@ -210,9 +210,9 @@ export function createDrain(options: DrainOptions): Drain {
   function pause(fruitless: number): Promise<void> {
     if (stopped) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, backoffMs(fruitless, FIRST_PAUSE_MS, maxPauseMs) * (1 + random()));
+      const timer = time.after(backoffMs(fruitless, FIRST_PAUSE_MS, maxPauseMs) * (1 + random()), resolve);
       endPause = () => {
-        clearTimeout(timer);
+        timer.cancel();
         resolve();
       };
     });

@@ -9,6 +9,7 @@
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { time } from "../domain/time.ts";
 import { isDamage } from "./database.ts";
 import type { Entry, KeptEntry } from "./entry.ts";
 import { Table } from "./table.ts";
@@ -68,7 +69,7 @@ export class Journal {
 
   /** True when it is on the disk; false when there is no room, neither within the limit nor on the disk. */
   append(entry: Entry): Promise<boolean> {
-    if (this.#waiting.length === 0) setImmediate(() => this.#flush());
+    if (this.#waiting.length === 0) time.nextTurn(() => this.#flush());
     const { promise: written, resolve } = Promise.withResolvers<boolean>();
     const one = { entry, resolve, written };
     this.#waiting.push(one);

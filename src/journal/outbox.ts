@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { time } from "../domain/time.ts";
 import { fileAt } from "./place.ts";
 
 interface SentFact {
@@ -53,7 +54,7 @@ const CANNOT_BEGIN = "outbox cannot be begun: what a kill -9 interrupts may be s
 /** @param maxBytes of the file, before it is begun anew */
 export function openOutbox(directory: string, log: Logger, maxBytes = 1024 * 1024): Outbox {
   const path = join(directory, "outbox.jsonl");
-  const keptAs = `${path}.unreadable-${Date.now()}`;
+  const keptAs = `${path}.unreadable-${time.epochMs()}`;
   /** By id, as lines. */
   const batches = new Map<number, string>();
   let settled: number[] = [];

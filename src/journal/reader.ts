@@ -6,6 +6,7 @@
  */
 import { Database, type Statement } from "bun:sqlite";
 import type { Logger } from "pino";
+import { time } from "../domain/time.ts";
 import { BUSY_TIMEOUT } from "./database.ts";
 import { journalFile } from "./journal.ts";
 import { type Place, placeOf } from "./place.ts";
@@ -18,7 +19,7 @@ export interface RollbackReader {
   isRolledBack(eventId: string): boolean;
   /**
    * Whether a rollback may have left the journal since then, for Redis: as far as the last answer of isRolledBack has seen.
-   * @param at performance.now()
+   * @param at time.monotonicMs()
    */
   hasChangedSince(at: number): boolean;
   close(): void;
@@ -48,7 +49,7 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
   const file = journalFile(directory);
   let open: Open | undefined;
   let failed = false;
-  /** When a change was noticed last, performance.now(). */
+  /** When a change was noticed last, time.monotonicMs(). */
   let changedAt = Number.NEGATIVE_INFINITY;
 
   function opened(): Open | undefined {
@@ -82,7 +83,7 @@ export function openRollbackReader(directory: string, log: Logger): RollbackRead
         const answer = file?.statement.get(eventId);
         if (file !== undefined && answer?.version !== file.seenVersion) {
           file.seenVersion = answer?.version;
-          changedAt = performance.now();
+          changedAt = time.monotonicMs();
         }
         if (failed) log.warn("journal can be read again");
         failed = false;

@@ -12,6 +12,7 @@ import type { Database, Statement } from "bun:sqlite";
 import { closeSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "pino";
+import { time } from "../domain/time.ts";
 import { openDatabase } from "./database.ts";
 import type { Entry, KeptEntry } from "./entry.ts";
 import { fileAt, type Place, placeOf } from "./place.ts";
@@ -148,7 +149,7 @@ export class Table {
     if (inTheWay === place[0]) {
       database.run("PRAGMA wal_checkpoint(FULL)"); // it is good but for its WAL, which is removed now
     } else if (inTheWay !== undefined && inTheWay !== this.#unusable) {
-      renameSync(path, `${path}.replaced-${Date.now()}`);
+      renameSync(path, `${path}.replaced-${time.epochMs()}`);
     }
     for (const part of ["-wal", "-shm"]) rmSync(`${path}${part}`, { force: true });
     renameSync(copy, path);

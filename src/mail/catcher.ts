@@ -8,6 +8,7 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { SMTPServer, type SMTPServerDataStream } from "smtp-server";
+import { sleep, time } from "../domain/time.ts";
 
 export interface CatcherOptions {
   /** CATCHER_PORT; 0 takes a free one. */
@@ -35,7 +36,7 @@ const PART = ".part";
  * @throws as startCatcher
  */
 export async function checkPort(port: number, waitMs: number, host = HOST): Promise<void> {
-  for (const deadline = performance.now() + waitMs; ; await Bun.sleep(50)) {
+  for (const deadline = time.monotonicMs() + waitMs; ; await sleep(50)) {
     try {
       const server = createServer();
       await listening(server, port, host);
@@ -43,7 +44,7 @@ export async function checkPort(port: number, waitMs: number, host = HOST): Prom
       return;
     } catch (error) {
       const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
-      if (code !== "EADDRINUSE" || performance.now() > deadline) throw error;
+      if (code !== "EADDRINUSE" || time.monotonicMs() > deadline) throw error;
     }
   }
 }
@@ -66,7 +67,7 @@ export async function startCatcher(options: CatcherOptions): Promise<Catcher> {
     const raw = Buffer.concat(chunks);
     if (stream.sizeExceeded) return; // answered with 552
     const messageId = messageIdOf(raw);
-    const stamp = new Date().toISOString().replace(/[:.]/g, "-");
+    const stamp = new Date(time.epochMs()).toISOString().replace(/[:.]/g, "-");
     const name = `${stamp}-${String(++sequence).padStart(6, "0")}-${messageId ?? "mail"}.eml`;
     const path = join(directory, name);
     await writeFile(path + PART, raw, { mode: 0o600 });

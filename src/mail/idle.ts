@@ -2,6 +2,7 @@
  * Connections without a mail. The one used last is lent first, so that those that are not needed grow old: after
  * `idleMs` they are handed to `onOld`.
  */
+import { type Timer, time } from "../domain/time.ts";
 import type { Session } from "./session.ts";
 
 export class IdleSessions {
@@ -16,18 +17,18 @@ export class IdleSessions {
   }
 
   put(session: Session): void {
-    const timer = setTimeout(() => {
+    const timer = time.after(this.#idleMs, () => {
       const position = this.#sessions.findIndex((each) => each.session === session);
       this.#sessions.splice(position, 1);
       this.#onOld(session);
-    }, this.#idleMs);
+    });
     this.#sessions.push({ session, timer });
   }
 
   /** Undefined when there is none that the relay has not closed. */
   take(): Session | undefined {
     for (let last = this.#sessions.pop(); last !== undefined; last = this.#sessions.pop()) {
-      clearTimeout(last.timer);
+      last.timer.cancel();
       if (!last.session.ended) return last.session;
     }
     return undefined;
@@ -35,7 +36,7 @@ export class IdleSessions {
 
   takeAll(): Session[] {
     return this.#sessions.splice(0).map(({ session, timer }) => {
-      clearTimeout(timer);
+      timer.cancel();
       return session;
     });
   }

@@ -6,6 +6,7 @@
  * comes free, and for a while there are no more than were open. Only when none is open is it told as a failure.
  * Nothing here is fatal.
  */
+import { type Timer, time } from "../domain/time.ts";
 import { IdleSessions } from "./idle.ts";
 import type { Session } from "./session.ts";
 import { Turns } from "./turns.ts";
@@ -89,7 +90,7 @@ export class Pool {
 
   async #drain(): Promise<void> {
     const drained = this.#turns.busy === 0 ? undefined : new Promise<void>((resolve) => (this.#onDrained = resolve));
-    clearTimeout(this.#widenTimer);
+    this.#widenTimer?.cancel();
     this.#turns.refuse();
     await Promise.all([drained, ...this.#idle.takeAll().map((session) => this.#quit(session))]);
   }
@@ -135,11 +136,11 @@ export class Pool {
 
   #narrow(): void {
     this.#window = refused(this.#openCount() + this.#opening.size);
-    clearTimeout(this.#widenTimer);
-    this.#widenTimer = setTimeout(() => {
+    this.#widenTimer?.cancel();
+    this.#widenTimer = time.after(this.#options.retryMs, () => {
       this.#window = widened(this.#window);
       this.#turns.grant();
-    }, this.#options.retryMs);
+    });
   }
 
   /** At the start all are opened at once, and the first refusal may come before the first one is ready. */

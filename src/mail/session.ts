@@ -8,6 +8,7 @@
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
+import { type Timer, time } from "../domain/time.ts";
 import type { Phase, SmtpError } from "./classify.ts";
 import type { Relay } from "./smtpUrl.ts";
 
@@ -61,14 +62,14 @@ export function openSession(relay: Relay, timeouts: Timeouts, signal: AbortSigna
     socketCloseTimeout: QUIT_MS,
   });
   return new Promise<Session>((resolve, reject) => {
-    const timer = setTimeout(() => fail(late()), timeouts.connectionMs + timeouts.greetingMs);
+    const timer = time.after(timeouts.connectionMs + timeouts.greetingMs, () => fail(late()));
     const fail = (error: SmtpError) => {
-      clearTimeout(timer);
+      timer.cancel();
       reject(relay.guardsPassword ? explained(error) : error);
       connection.close();
     };
     const ready = () => {
-      clearTimeout(timer);
+      timer.cancel();
       resolve(sessionOf(connection, timeouts));
     };
     // Stays for the whole session: an error of a connection that is idle must find a listener.
@@ -108,18 +109,18 @@ function sessionOf(connection: SMTPConnection, timeouts: Timeouts): Session {
   });
 
   const allow = (ms: number) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => {
+    timer?.cancel();
+    timer = time.after(ms, () => {
       fail?.(late());
       connection.close();
-    }, ms);
+    });
   };
 
   /** Ends with what the relay said, with the connection, or when its time is up. */
   const exchange = <T>(ms: number, start: (end: (result: T) => void) => void, failed: (error: SmtpError) => T) =>
     new Promise<T>((resolve) => {
       const end = (result: T) => {
-        clearTimeout(timer);
+        timer?.cancel();
         fail = undefined;
         resolve(result);
       };
@@ -208,7 +209,7 @@ function contentOf(raw: Buffer, mayGoOn: (phase: "content" | "dot") => boolean):
 function inOnePacket(socket: Socket | false | null): void {
   if (!socket) return;
   socket.cork();
-  setImmediate(() => socket.uncork());
+  time.nextTurn(() => socket.uncork());
 }
 
 function lost(): SmtpError {

@@ -8,6 +8,7 @@
  * idle, so that the relay answered nothing of the mail, or MAIL with the 421 of its goodbye, is replaced by
  * a fresh one. Neither can have handed the mail over: its content had not been asked for.
  */
+import { time } from "../domain/time.ts";
 import { classify, oneLine, reasonOf, type SmtpError } from "./classify.ts";
 import { compose } from "./compose.ts";
 import type { Delivery, Mail, Mailer, Withheld } from "./mailer.ts";
@@ -62,7 +63,7 @@ export function createMailer({
   ): Promise<Delivery | Withheld<Objection>> {
     let raw: Buffer;
     try {
-      raw = compose(mail, sender, new Date());
+      raw = compose(mail, sender, new Date(time.epochMs()));
     } catch (cause) {
       const reason = oneLine(`the mail cannot be composed: ${cause instanceof Error ? cause.message : cause}`);
       return { kind: "failed", failure: { kind: "permanent", reason } };
@@ -70,10 +71,10 @@ export function createMailer({
     let loan: Loan | undefined;
     let attempt: Attempt;
     try {
-      const askedAt = performance.now();
+      const askedAt = time.monotonicMs();
       loan = await pool.take();
       if (loan === undefined) return STOPPED;
-      const because = performance.now() - askedAt > SHORT_WAIT_MS ? await objectionOf?.() : undefined;
+      const because = time.monotonicMs() - askedAt > SHORT_WAIT_MS ? await objectionOf?.() : undefined;
       if (because !== undefined) {
         void pool.giveBack(loan.session, true);
         return { kind: "withheld", because };

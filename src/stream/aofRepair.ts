@@ -12,6 +12,7 @@ import { constants, existsSync, readdirSync, statSync } from "node:fs";
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { time } from "../domain/time.ts";
 import { commandsIn, tailOf } from "./aofTail.ts";
 
 /** How redis-server says that it cannot load what is there: a file of commands, the base, the manifest. */
@@ -74,7 +75,7 @@ export class AofRepair {
   readonly #retryMs: number;
   /** Whether redis-server would not load its files since the last start; `hears` writes it. */
   #refused = false;
-  /** performance.now(); a repair that failed is not tried before. */
+  /** time.monotonicMs(); a repair that failed is not tried before. */
   #nextAt = 0;
   #said = "";
 
@@ -95,7 +96,7 @@ export class AofRepair {
 
   /** Before each start of redis-server. */
   async run(): Promise<void> {
-    if (!this.#refused || performance.now() < this.#nextAt) return;
+    if (!this.#refused || time.monotonicMs() < this.#nextAt) return;
     this.#refused = false;
     const folder = join(this.#directory, "appendonlydir");
     const refused = await this.#repair(folder).catch((error: unknown) => ({
@@ -104,7 +105,7 @@ export class AofRepair {
       err: error,
     }));
     if (refused === undefined) return;
-    this.#nextAt = performance.now() + this.#retryMs;
+    this.#nextAt = time.monotonicMs() + this.#retryMs;
     const { why, ...detail } = refused;
     if (why !== this.#said)
       this.#log.error(detail, `redis cannot read its append-only file, and it is not repaired: ${why}`);
@@ -186,7 +187,7 @@ async function keep(directory: string, folder: string, file: string): Promise<st
   for (const name of await readdir(directory)) {
     if (name.endsWith(INCOMPLETE)) await rm(join(directory, name), { recursive: true });
   }
-  const beside = join(directory, `damaged-${Date.now()}`);
+  const beside = join(directory, `damaged-${time.epochMs()}`);
   const incomplete = beside + INCOMPLETE;
   try {
     await mkdir(incomplete, { mode: 0o700 });

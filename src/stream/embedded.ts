@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import Redis from "ioredis";
 import type { Logger } from "pino";
+import { sleep, time, within } from "../domain/time.ts";
 import { AofRepair, checkManifest, hasCheckTool } from "./aofRepair.ts";
 import type { RedisAddress } from "./redisUrl.ts";
 import { supervise } from "./supervise.ts";
@@ -88,7 +89,10 @@ export async function startEmbeddedRedis(dataDir: string, log: Logger, retryRepa
     cleared = endLeftover(path, isStopping, log);
     return cleared.then(() => repair.run());
   });
-  const isClear = await Promise.race([cleared.then(() => true), Bun.sleep(START_WAIT_MS).then(() => false)]);
+  const isClear = await within(
+    START_WAIT_MS,
+    cleared.then(() => true),
+  );
   if (isClear && (await answered(path, server.failures))) log.info({ socket: path }, "redis started");
   else log.error({ failures: server.failures() }, "redis does not answer yet, the service starts without it");
   return {
@@ -111,7 +115,7 @@ function ownConfig(directory: string): string {
 }
 
 async function answered(path: string, failures: () => number): Promise<boolean> {
-  for (const deadline = performance.now() + START_WAIT_MS; performance.now() < deadline; await Bun.sleep(20)) {
+  for (const deadline = time.monotonicMs() + START_WAIT_MS; time.monotonicMs() < deadline; await sleep(20)) {
     if ((await ask(path, (redis) => redis.ping())).value === "PONG") return true;
     if (failures() >= 3) break;
   }
@@ -120,7 +124,7 @@ async function answered(path: string, failures: () => number): Promise<boolean> 
 
 /** Two servers must never write one AOF: one that does not answer is waited for. */
 async function endLeftover(path: string, stopping: () => boolean, log: Logger): Promise<void> {
-  for (let told = false; !stopping(); await Bun.sleep(20)) {
+  for (let told = false; !stopping(); await sleep(20)) {
     const { present, value: info } = await ask(path, (redis) => redis.info("server"));
     if (!present) return;
     const pid = Number(/process_id:(\d+)/.exec(info ?? "")?.[1]);

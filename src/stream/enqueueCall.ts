@@ -5,6 +5,7 @@ import type { Event } from "../domain/event.ts";
 import type { Durability, Posted } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import { planOf } from "../domain/plan.ts";
+import { time } from "../domain/time.ts";
 import { bookingDigest, digestOf } from "./keys.ts";
 import type { Partitions } from "./layout.ts";
 import { messageIdOf } from "./messageId.ts";
@@ -64,7 +65,7 @@ export function plannedOf(batch: readonly Waiting[], partition: number, options:
 function plan(posted: Waiting, partition: number, options: IngressOptions): Planned {
   const { event, acceptedAt } = posted;
   const { json, bodyHash, rank, held, delayMs: plannedMs } = planOf(event, options.delayMs);
-  const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, Date.now() - acceptedAt);
+  const elapsedMs = acceptedAt === undefined ? 0 : Math.max(0, time.epochMs() - acceptedAt);
   const delayMs = held ? plannedMs : Math.max(0, plannedMs - elapsedMs);
   const checkMs = held ? options.firstCheckMs : -1;
   const messageId = messageIdOf(event.id, partition);

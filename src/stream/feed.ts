@@ -3,6 +3,7 @@
  * a cluster could not be read together.
  */
 import type { Redis } from "ioredis";
+import { every, sleep } from "../domain/time.ts";
 import { BLOCK_MS } from "./connect.ts";
 import { awayOf, SlotMoves } from "./fault.ts";
 import { key } from "./keys.ts";
@@ -52,10 +53,10 @@ export function createFeed(openBlocking: () => Redis, partitions: Partitions): F
         });
       };
       readMore();
-      const timer = setInterval(readMore, GROWTH_POLL_MS);
+      const timer = every(GROWTH_POLL_MS, readMore);
       beginIfKnown();
       return () => {
-        clearInterval(timer);
+        timer.cancel();
         for (const stop of readers) stop();
       };
     },
@@ -110,7 +111,7 @@ function startReader(redis: Redis, stream: string, since: string, reading: Readi
         // A socket that is open at this end only is closed; while it is reconnecting, it is left alone.
         const isWell = awayOf(error) instanceof SlotMoves;
         if (!stopped && !isWell && redis.status === "ready") redis.disconnect(true);
-        if (!stopped) await Bun.sleep(RETRY_MS);
+        if (!stopped) await sleep(RETRY_MS);
       }
     }
   })();

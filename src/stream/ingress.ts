@@ -8,6 +8,7 @@ import type { Event } from "../domain/event.ts";
 import type { Committed, Ingress, Posted, RolledBack } from "../domain/ingress.ts";
 import type { State } from "../domain/lifecycle.ts";
 import { isSameEvent } from "../domain/plan.ts";
+import { time } from "../domain/time.ts";
 import source from "./enqueue.lua" with { type: "text" };
 import { answersOf, type IngressOptions, type Planned, plannedOf, type Waiting } from "./enqueueCall.ts";
 import { RedisAway } from "./fault.ts";
@@ -75,7 +76,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
   function push(partition: number, posted: Waiting): void {
     const queue = queues.get(partition) ?? { partition, waiting: [], calls: 0, underWay: 0 };
     queues.set(partition, queue);
-    if (queue.waiting.length === 0) setImmediate(flush, queue);
+    if (queue.waiting.length === 0) time.nextTurn(() => void flush(queue));
     queue.waiting.push(posted);
   }
 
@@ -133,7 +134,7 @@ export function createIngress(redis: Redis, options: IngressOptions): Ingress {
       });
       if (short) refuse(queue.waiting.splice(0), short.reason);
       // Neither the answers nor the next call wait for the log.
-      setImmediate(() => {
+      time.nextTurn(() => {
         answers.forEach((answer, i) => {
           logNew((batch[i] as Planned).posted.event.id, answer);
         });

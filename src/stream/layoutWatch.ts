@@ -1,6 +1,7 @@
 /* What a process knows of the layout: read once a second, when Redis is back, and whenever it says that it has moved. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { every, type Timer } from "../domain/time.ts";
 import { RedisAway } from "./fault.ts";
 import { type Layout, UNKNOWN } from "./layout.ts";
 import { adoptLayout, readLayout, restoreLayout } from "./relayout.ts";
@@ -40,7 +41,7 @@ export class LayoutWatch {
 
   /** Resolves when Redis was asked once. */
   async start(): Promise<void> {
-    this.#timer = setInterval(() => void this.refresh(), POLL_MS);
+    this.#timer = every(POLL_MS, () => void this.refresh());
     this.#redis.on("ready", this.#onReady);
     await this.refresh();
   }
@@ -61,7 +62,7 @@ export class LayoutWatch {
 
   stop(): void {
     this.#stopped = true;
-    clearInterval(this.#timer);
+    this.#timer?.cancel();
     this.#redis.off("ready", this.#onReady);
   }
 

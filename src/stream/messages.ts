@@ -1,6 +1,7 @@
 /* Finding messages: by id and by event with one read, or as a list (sources.ts). */
 import type { Redis } from "ioredis";
 import type { Message } from "../domain/lifecycle.ts";
+import { time } from "../domain/time.ts";
 import { key, tagOf } from "./keys.ts";
 import { earlierHomesOf, homeOf, layoutOf, type Partitions, tagsServedBy } from "./layout.ts";
 import { messageIdOf, placesOf } from "./messageId.ts";
@@ -35,7 +36,7 @@ export function createMessages(redis: Redis, partitions: Partitions, searchMs = 
     let { partition, position } = decodeCursor(query.cursor, tags.length);
     const items: Message[] = [];
     const seen = new Set<string>();
-    const endAt = performance.now() + searchMs;
+    const endAt = time.monotonicMs() + searchMs;
     do {
       const tag = tags[partition] as string;
       const { found, next } = await source(tag, position, query.limit - items.length);
@@ -49,7 +50,7 @@ export function createMessages(redis: Redis, partitions: Partitions, searchMs = 
       }
       if (next === undefined) [partition, position] = [partition + 1, ""];
       else position = next;
-    } while (partition < tags.length && items.length < query.limit && performance.now() < endAt);
+    } while (partition < tags.length && items.length < query.limit && time.monotonicMs() < endAt);
     return partition < tags.length ? { items, cursor: encodeCursor(partition, position) } : { items };
   }
 

@@ -3,6 +3,7 @@
  * not happened for a week is new when it happens again.
  */
 import type { Redis } from "ioredis";
+import { time } from "../domain/time.ts";
 import { key, tagOf } from "./keys.ts";
 
 const REMEMBERED_MS = 7 * 86_400_000;
@@ -14,7 +15,7 @@ export function createNews(redis: Redis): (name: string) => Promise<boolean> {
     const isFirstHere = !known.has(name);
     known.add(name);
     try {
-      const before = await redis.set(key.news(tagOf(0), name), Date.now(), "PX", REMEMBERED_MS, "GET");
+      const before = await redis.set(key.news(tagOf(0), name), time.epochMs(), "PX", REMEMBERED_MS, "GET");
       return before === null;
     } catch {
       return isFirstHere;

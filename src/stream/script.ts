@@ -8,6 +8,7 @@
  * runs, and one that has moved away fails it in its middle.
  */
 import type { Redis } from "ioredis";
+import { within } from "../domain/time.ts";
 import { awayOf, NO_ANSWER } from "./fault.ts";
 import { gateOf, LUA_NAMES } from "./keys.ts";
 import { nodesOf } from "./nodes.ts";
@@ -96,7 +97,7 @@ async function closeUnlessItAnswers(node: Redis): Promise<void> {
     () => true,
     () => true, // it is closed
   );
-  if (!(await Promise.race([answer, Bun.sleep(PATIENCE_MS).then(() => false)]))) node.disconnect(true);
+  if (!(await within(PATIENCE_MS, answer))) node.disconnect(true);
   closing.delete(node);
 }
 

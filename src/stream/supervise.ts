@@ -1,6 +1,7 @@
 /* A child process that is started again whenever it ends, or cannot be started, with a growing pause. */
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
+import { time } from "../domain/time.ts";
 
 export interface Supervised {
   /** How often in a row it has ended soon. */
@@ -41,15 +42,15 @@ export function supervise(
     for (;;) {
       if (before !== undefined) await before(() => stopping);
       if (stopping) return;
-      const startedAt = performance.now();
+      const startedAt = time.monotonicMs();
       const why = await runOnce();
       if (stopping) return;
-      failures = performance.now() - startedAt > 10_000 ? 1 : failures + 1;
+      failures = time.monotonicMs() - startedAt > 10_000 ? 1 : failures + 1;
       const delayMs = backoffMs(failures, FIRST_RESTART_DELAY_MS, MAX_RESTART_DELAY_MS);
       log.error({ ...why, delayMs }, `${name} ended, starting it again`);
       await new Promise<void>((resolve) => {
         endPause = resolve;
-        setTimeout(resolve, delayMs);
+        time.after(delayMs, resolve);
       });
     }
   }
@@ -61,9 +62,9 @@ export function supervise(
       stopping = true;
       endPause?.();
       child?.kill("SIGTERM");
-      const timer = setTimeout(() => child?.kill("SIGKILL"), deadlineMs);
+      const timer = time.after(deadlineMs, () => child?.kill("SIGKILL"));
       await running;
-      clearTimeout(timer);
+      timer.cancel();
     },
   };
 }

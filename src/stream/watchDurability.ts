@@ -9,6 +9,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Durability } from "../domain/ingress.ts";
+import { every, within } from "../domain/time.ts";
 import { mastersOf, type Reading, readServer } from "./durability.ts";
 import { nodesOf, ownerOf } from "./nodes.ts";
 
@@ -79,7 +80,7 @@ export function watchDurability(redis: Redis, minReplicas: number, log: Logger):
   }
 
   redis.on("ready", () => void refresh());
-  const timer = setInterval(() => void refresh(), INTERVAL_MS);
+  const timer = every(INTERVAL_MS, () => void refresh());
 
   return {
     of(tag) {
@@ -87,11 +88,10 @@ export function watchDurability(redis: Redis, minReplicas: number, log: Logger):
       const known = node?.stream && readings.get(node.stream);
       if (known) return promiseOf(known);
       if (node === undefined) return "volatile";
-      const late = Bun.sleep(PATIENCE_MS).then(() => undefined);
-      return Promise.race([read(node), late]).then((found) => (found ? promiseOf(found) : "volatile"));
+      return within(PATIENCE_MS, read(node)).then((found) => (found ? promiseOf(found) : "volatile"));
     },
     refresh,
-    stop: () => clearInterval(timer),
+    stop: () => timer.cancel(),
   };
 }
 

@@ -25,7 +25,7 @@ export interface AttemptDeps extends GateDeps {
 }
 
 /**
- * @param askedAt when the message was asked for, performance.now()
+ * @param askedAt when the message was asked for, time.monotonicMs()
  * @param event what the entry's message holds; undefined when it cannot be read
  */
 export async function attempt(

@@ -47,7 +47,7 @@ export async function objectionOf(gates: readonly Gate[]): Promise<Settlement | 
  * Before the mail is made. The store comes first, as it takes its time, in which a rollback may come. Without one, Redis
  * knew of no rollback when it handed the message out, so it is asked only if the journal has changed since: a rollback
  * leaves the journal when Redis has it.
- * @param askedAt when the message was asked for, performance.now()
+ * @param askedAt when the message was asked for, time.monotonicMs()
  */
 export function gatesBefore(taken: Taken, askedAt: number, event: Event, deps: GateDeps): Gate[] {
   const { store } = deps.booking;

@@ -5,6 +5,7 @@
  */
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
+import { time } from "../domain/time.ts";
 import { SlotMoves } from "../stream/fault.ts";
 
 export interface Loop {
@@ -39,9 +40,9 @@ export function startLoop(
   function sleep(ms: number): Promise<void> {
     if (woken || stopped || ms <= 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
+      const timer = time.after(ms, done);
       function done() {
-        clearTimeout(timer);
+        timer.cancel();
         endSleep = undefined;
         resolve();
       }

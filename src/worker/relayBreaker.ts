@@ -7,12 +7,13 @@
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
 import { type Breaker, CLOSED, failed, tried } from "../domain/breaker.ts";
+import { type Timer, time } from "../domain/time.ts";
 
 /** Where one message at a time is tried, the next one need not wait for one that takes longer. */
 const LONG_MS = 10_000;
 
 /**
- * How many messages in flight were asked for at that time or later, performance.now(), with all that are being asked for
+ * How many messages in flight were asked for at that time or later, time.monotonicMs(), with all that are being asked for
  * now.
  */
 export type AskedSince = (at: number) => number;
@@ -40,13 +41,13 @@ export function createRelayBreaker(
   let breaker: Breaker = CLOSED;
   /** When the last probe was fine; undefined while one is due or under way. */
   let wellAt: number | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timer: Timer | undefined;
   let stopped = false;
 
   function open(): void {
-    breaker = failed(breaker, performance.now(), policy);
+    breaker = failed(breaker, time.monotonicMs(), policy);
     wellAt = undefined;
-    if (breaker.kind === "open") timer = setTimeout(() => void check(), breaker.retryAt - performance.now());
+    if (breaker.kind === "open") timer = time.after(breaker.retryAt - time.monotonicMs(), () => void check());
   }
 
   async function check(): Promise<void> {
@@ -54,7 +55,7 @@ export function createRelayBreaker(
     const reason = await probe().catch((error: unknown) => `the probe failed: ${error}`);
     if (stopped) return;
     if (reason !== undefined) return open();
-    wellAt = performance.now();
+    wellAt = time.monotonicMs();
     onReady();
   }
 
@@ -70,14 +71,14 @@ export function createRelayBreaker(
     },
     answered() {
       if (breaker.kind === "closed" || wellAt === undefined) return; // an attempt from before the fault
-      log.warn({ awayMs: Math.round(performance.now() - breaker.since) }, "relay is back");
+      log.warn({ awayMs: Math.round(time.monotonicMs() - breaker.since) }, "relay is back");
       breaker = CLOSED;
       wellAt = undefined;
       onReady();
     },
     stop() {
       stopped = true;
-      clearTimeout(timer);
+      timer?.cancel();
     },
   };
 }
@@ -85,10 +86,10 @@ export function createRelayBreaker(
 /**
  * How many may be tried now where one at a time is. Those that were asked for before may wait for the relay's final
  * reply, for minutes.
- * @param since performance.now()
+ * @param since time.monotonicMs()
  */
 export function oneAtATime(since: number, askedSince: AskedSince): 0 | 1 {
-  return askedSince(Math.max(since, performance.now() - LONG_MS)) === 0 ? 1 : 0;
+  return askedSince(Math.max(since, time.monotonicMs() - LONG_MS)) === 0 ? 1 : 0;
 }
 
 /** The first probe comes at once: often only an idle connection had been closed. */

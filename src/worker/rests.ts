@@ -5,6 +5,7 @@
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
+import { sleep, time } from "../domain/time.ts";
 import { SlotMoves } from "../stream/fault.ts";
 import { key } from "../stream/keys.ts";
 
@@ -17,7 +18,7 @@ export interface Rests {
   answered(tag: string): void;
   /**
    * A take from it failed, and may have taken long to.
-   * @param begunAt performance.now()
+   * @param begunAt time.monotonicMs()
    */
   failed(tag: string, error: unknown, begunAt: number): void;
   stop(): void;
@@ -28,7 +29,7 @@ export function createRests(redis: Redis, tags: readonly string[], onBack: () =>
   const resting = new Set<string>();
   /** By tag, since a take worked there. */
   const failures = new Map<string, number>();
-  /** By tag, performance.now(). */
+  /** By tag, time.monotonicMs(). */
   const answeredAt = new Map<string, number>();
   let stopped = false;
 
@@ -43,7 +44,7 @@ export function createRests(redis: Redis, tags: readonly string[], onBack: () =>
   async function rest(tag: string, firstMs: number): Promise<void> {
     resting.add(tag);
     for (let waitMs: number | undefined = firstMs; waitMs !== undefined && !stopped; ) {
-      await Bun.sleep(waitMs);
+      await sleep(waitMs);
       waitMs = await redis.exists(key.queue(tag, 0)).then(
         () => undefined,
         (error: unknown) => (stopped ? undefined : count(tag, error)),
@@ -56,7 +57,7 @@ export function createRests(redis: Redis, tags: readonly string[], onBack: () =>
   return {
     has: (tag) => resting.has(tag),
     answered(tag) {
-      answeredAt.set(tag, performance.now());
+      answeredAt.set(tag, time.monotonicMs());
       if (failures.delete(tag)) log.warn({ tag }, "the partition is taken from again");
     },
     failed(tag, error, begunAt) {

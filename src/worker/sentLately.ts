@@ -2,6 +2,7 @@
  * What this worker's relay has taken lately. A failover, or a Redis that lost its last second, makes sent mail look unsent:
  * the same message is handed out once more, or owned by nobody who sends it. What is known here is not sent again.
  */
+import { time } from "../domain/time.ts";
 import type { Taken } from "../stream/take.ts";
 
 /** As a settlement names it. */
@@ -27,7 +28,7 @@ interface Known {
   fact: SentFact;
   /** Of the event: the same id may come to stand for another one, or be edited. */
   eventHash: number | bigint;
-  /** performance.now() */
+  /** time.monotonicMs() */
   at: number;
 }
 
@@ -40,11 +41,11 @@ export function createSentLately(retentionMs: number): SentLately {
   return {
     add({ json, ...claim }, reply) {
       if (latest.size >= HALF) [before, latest] = [latest, new Map()];
-      latest.set(claim.messageId, { fact: { ...claim, reply }, eventHash: Bun.hash(json), at: performance.now() });
+      latest.set(claim.messageId, { fact: { ...claim, reply }, eventHash: Bun.hash(json), at: time.monotonicMs() });
     },
     replyTo({ messageId, json }) {
       const known = latest.get(messageId) ?? before.get(messageId);
-      if (known === undefined || performance.now() - known.at > maxAgeMs) return undefined;
+      if (known === undefined || time.monotonicMs() - known.at > maxAgeMs) return undefined;
       return known.eventHash === Bun.hash(json) ? known.fact.reply : undefined;
     },
     of: (tag) => [...before.values(), ...latest.values()].map(({ fact }) => fact).filter((fact) => fact.tag === tag),

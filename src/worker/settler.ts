@@ -7,6 +7,7 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import { backoffMs } from "../domain/backoff.ts";
 import type { Settlement } from "../domain/outcome.ts";
+import { sleep, time } from "../domain/time.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import { RedisAway, SlotMoves } from "../stream/fault.ts";
 import { settleOrConfirm, type Way } from "../stream/settle.ts";
@@ -77,7 +78,7 @@ export function createSettler(options: SettlerOptions): Settler {
           log.error({ err: error, messageId }, "a settlement fails, it is tried again");
         }
         if (failures === 0) options.outbox.sync();
-        await Bun.sleep(backoffMs(failures, FIRST_DELAY_MS, MAX_DELAY_MS));
+        await sleep(backoffMs(failures, FIRST_DELAY_MS, MAX_DELAY_MS));
       }
     }
     items.forEach(({ done }, i) => {
@@ -95,7 +96,7 @@ export function createSettler(options: SettlerOptions): Settler {
 
   return {
     settle(taken, settlement, done) {
-      if (waiting.length === 0) setImmediate(flush);
+      if (waiting.length === 0) time.nextTurn(flush);
       waiting.push({ ...taken, ...settlement, done });
     },
     abandon() {

@@ -9,6 +9,7 @@
  */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
+import { every, nextTurn, type Timer, time } from "../domain/time.ts";
 import { type Taken, take } from "../stream/take.ts";
 import type { AskedSince } from "./relayBreaker.ts";
 import { createRests } from "./rests.ts";
@@ -41,7 +42,7 @@ export interface TakerOptions {
 
 /** What a message holds while it is seen through. */
 export interface Slot {
-  /** When the message was asked for, performance.now(): Redis has handed it out since. */
+  /** When the message was asked for, time.monotonicMs(): Redis has handed it out since. */
   askedAt: number;
   /** The attempt is over: another one may begin. */
   ended(): void;
@@ -93,7 +94,7 @@ export class Taker {
     const isInFlight = (claim: Parameters<typeof entryKeyOf>[0]) => this.inFlight.has(entryKeyOf(claim));
     this.#strays = createStrays({ redis, consumer, retentionMs, limit: concurrency * 3, isInFlight, log });
     this.#rests = createRests(redis, tags, () => this.wake(), log);
-    this.#poll = setInterval(() => this.wake(), POLL_MS);
+    this.#poll = every(POLL_MS, () => this.wake());
     this.wake();
   }
 
@@ -107,7 +108,7 @@ export class Taker {
   /** Takes nothing more. Resolves when the calls under way have ended. */
   stop(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#poll);
+    this.#poll.cancel();
     this.#rests.stop();
     return this.#takes === 0 ? Promise.resolve() : new Promise((resolve) => this.#whenQuiet.push(resolve));
   }
@@ -140,7 +141,7 @@ export class Taker {
   #pumpSoon(): void {
     if (this.#isPumpDue) return;
     this.#isPumpDue = true;
-    setImmediate(() => {
+    time.nextTurn(() => {
       this.#isPumpDue = false;
       this.#pump();
     });
@@ -173,7 +174,7 @@ export class Taker {
   /** Never rejects. */
   async #call(tag: string, call: () => Promise<void>): Promise<void> {
     const partition = this.#partitionOf(tag);
-    const startedAt = performance.now();
+    const startedAt = time.monotonicMs();
     this.#takes += 1;
     partition.calls += 1;
     try {
@@ -193,7 +194,7 @@ export class Taker {
     const { redis, consumer } = this.#options;
     const partition = this.#partitionOf(tag);
     const wakeUpsBefore = this.#wakeUps;
-    const askedAt = performance.now();
+    const askedAt = time.monotonicMs();
     this.#slots.ask(count);
     try {
       const taken = await take(redis, tag, consumer, count, partition.deal(count));
@@ -242,8 +243,4 @@ export class Taker {
     const later = [...this.inFlight.values()].filter(({ askedAt }) => askedAt >= at);
     return later.length + this.#slots.asked;
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

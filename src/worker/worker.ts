@@ -12,6 +12,7 @@ import type { Redis } from "ioredis";
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { RetryPolicy, Settlement } from "../domain/outcome.ts";
+import { time, within } from "../domain/time.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import type { RollbackReader } from "../journal/reader.ts";
 import type { Mail, Mailer } from "../mail/mailer.ts";
@@ -119,11 +120,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   function begin(taken: Taken, slot: Slot): void {
-    const startedAt = performance.now();
+    const startedAt = time.monotonicMs();
     const event = eventOf(taken.json);
     log.debug({ eventId: event?.id, messageId: taken.messageId, attempt: taken.attempt }, "message sending");
     void ended(taken, event, slot).then((settlement) => {
-      const durationMs = Math.round((performance.now() - startedAt) * 10) / 10;
+      const durationMs = Math.round((time.monotonicMs() - startedAt) * 10) / 10;
       settler.settle(taken, settlement, (written) => {
         slot.settled();
         if (settlement.kind === "dead") alerter.wake();
@@ -133,7 +134,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     });
   }
 
-  /** performance.now(), while the booking store is away. */
+  /** time.monotonicMs(), while the booking store is away. */
   let storeAwaySince: number | undefined;
   /** Meanwhile one message at a time finds out when it is back. */
   function storeAllows(askedSince: AskedSince): number {
@@ -141,7 +142,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       storeAwaySince = undefined;
       return Number.POSITIVE_INFINITY;
     }
-    storeAwaySince ??= performance.now();
+    storeAwaySince ??= time.monotonicMs();
     return oneAtATime(storeAwaySince, askedSince);
   }
 
@@ -187,13 +188,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       const isIdle = taker.inFlight.size === 0 && redis.status !== "ready";
       const idle = isIdle ? Promise.resolve() : quiet.then(() => taker.idle());
       relay.stop();
-      await Promise.race([idle, Bun.sleep(deadlineMs)]);
+      await within(deadlineMs, idle);
       stopping.abort();
       mailer.abort();
-      await Promise.race([idle, Bun.sleep(LAST_SETTLEMENTS_MS)]);
+      await within(LAST_SETTLEMENTS_MS, idle);
       settler.abandon();
       const kept = Promise.all([...keepers, serving].map((keeper) => keeper.stop()));
-      await Promise.race([kept, Bun.sleep(LAST_SETTLEMENTS_MS)]);
+      await within(LAST_SETTLEMENTS_MS, kept);
       options.outbox.close();
       log.info({ leftInFlight: taker.inFlight.size }, "worker stopped");
     },

@@ -1,30 +1,21 @@
-import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { sleep, time } from "../../src/domain/time.ts";
 import { type Loop, startLoop } from "../../src/worker/loop.ts";
 import { keepLines, type Lines } from "../support/log.ts";
+import { settled, virtualTime } from "../support/virtualTime.ts";
+
+const clock = virtualTime();
 
 let kept: Lines;
 let loop: Loop | undefined;
 
 beforeEach(() => {
-  jest.useFakeTimers();
   kept = keepLines();
 });
 afterEach(async () => {
   await loop?.stop();
   loop = undefined;
-  expect(jest.getTimerCount()).toBe(0);
-  jest.useRealTimers();
 });
-
-/** Lets what is ready to go on go on; no time passes. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await Promise.resolve();
-}
-
-async function pass(ms: number): Promise<void> {
-  jest.advanceTimersByTime(ms);
-  await settle();
-}
 
 function said(msg: string): Record<string, unknown>[] {
   return kept.lines.filter((line) => line["msg"] === msg);
@@ -37,19 +28,19 @@ describe("a loop", () => {
       rounds += 1;
       return 100;
     });
-    await settle();
+    await settled();
     expect(rounds).toBe(1);
-    await pass(99);
+    await clock.advance(99);
     expect(rounds).toBe(1);
-    await pass(1);
+    await clock.advance(1);
     expect(rounds).toBe(2);
   });
 
   test("goes on without a sleep while a round returns 0", async () => {
     let rounds = 0;
     loop = startLoop("test", kept.log, async () => (++rounds < 5 ? 0 : 1_000));
-    await settle();
-    await settle();
+    await settled();
+    await settled();
     expect(rounds).toBe(5);
   });
 
@@ -60,15 +51,15 @@ describe("a loop", () => {
     loop = startLoop("test", kept.log, async () => {
       rounds += 1;
       most = Math.max(most, ++running);
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await sleep(10);
       running -= 1;
       return 1_000;
     });
     for (let i = 0; i < 5; i++) {
       loop.wake();
-      await pass(4);
+      await clock.advance(4);
     }
-    await pass(100);
+    await clock.advance(100);
     expect(most).toBe(1);
     expect(rounds).toBeGreaterThan(1);
   });
@@ -79,11 +70,11 @@ describe("a loop", () => {
       rounds += 1;
       return 60_000;
     });
-    await settle();
+    await settled();
     loop.wake();
-    await settle();
+    await settled();
     expect(rounds).toBe(2);
-    await pass(59_000);
+    await clock.advance(59_000);
     expect(rounds).toBe(2);
   });
 
@@ -95,11 +86,11 @@ describe("a loop", () => {
       if (rounds === 1) await new Promise<void>((resolve) => (endRound = resolve));
       return 60_000;
     });
-    await settle();
+    await settled();
     loop.wake();
     loop.wake();
     endRound();
-    await settle();
+    await settled();
     expect(rounds).toBe(2);
   });
 });
@@ -112,8 +103,8 @@ describe("a loop that fails", () => {
       if (rounds <= 3) throw new Error("redis is away");
       return 60_000;
     });
-    await settle();
-    for (const delay of [25, 50, 100]) await pass(delay);
+    await settled();
+    for (const delay of [25, 50, 100]) await clock.advance(delay);
     expect(rounds).toBe(4);
     expect(said("loop failed, it goes on")).toEqual([
       expect.objectContaining({ loop: "taker", err: expect.objectContaining({ message: "redis is away" }) }),
@@ -128,22 +119,22 @@ describe("a loop that fails", () => {
       if (rounds % 2 === 1) throw new Error("again");
       return 0;
     });
-    await settle();
-    await pass(25);
-    await pass(25);
+    await settled();
+    await clock.advance(25);
+    await clock.advance(25);
     expect(said("loop failed, it goes on").length).toBeGreaterThanOrEqual(2);
   });
 
   test("backs off to two seconds, and no further", async () => {
     const at: number[] = [];
-    const startedAt = performance.now();
+    const startedAt = time.monotonicMs();
     loop = startLoop("taker", kept.log, async () => {
-      at.push(performance.now() - startedAt);
+      at.push(time.monotonicMs() - startedAt);
       throw new Error("away for long");
     });
-    await settle();
-    for (let i = 0; i < 12_000; i += 25) await pass(25);
-    const delays = at.slice(1).map((time, i) => time - (at[i] as number));
+    await settled();
+    await clock.advance(12_000);
+    const delays = at.slice(1).map((ms, i) => ms - (at[i] as number));
     expect(delays.slice(0, 9)).toEqual([25, 50, 100, 200, 400, 800, 1_600, 2_000, 2_000]);
   });
 
@@ -153,13 +144,13 @@ describe("a loop that fails", () => {
       rounds += 1;
       throw new Error("away");
     });
-    await settle();
+    await settled();
     for (let i = 0; i < 100; i++) {
       loop.wake();
-      await settle();
+      await settled();
     }
     expect(rounds).toBe(1);
-    await pass(25);
+    await clock.advance(25);
     expect(rounds).toBe(2);
   });
 
@@ -173,12 +164,12 @@ describe("a loop that fails", () => {
       });
       return 0;
     });
-    await settle();
+    await settled();
     loop.wake();
     failRound();
-    await settle();
+    await settled();
     expect(rounds).toBe(1);
-    await pass(25);
+    await clock.advance(25);
     expect(rounds).toBe(2);
     const stopped = loop.stop();
     failRound();
@@ -192,11 +183,11 @@ describe("a loop that fails", () => {
       if (rounds === 1) throw new Error("away");
       return 60_000;
     });
-    await settle();
-    await pass(25);
+    await settled();
+    await clock.advance(25);
     expect(rounds).toBe(2);
     loop.wake();
-    await settle();
+    await settled();
     expect(rounds).toBe(3);
   });
 });
@@ -208,7 +199,7 @@ describe("a loop that is stopped", () => {
       rounds += 1;
       return 60_000;
     });
-    await settle();
+    await settled();
     await loop.stop();
     expect(rounds).toBe(1);
   });
@@ -217,9 +208,9 @@ describe("a loop that is stopped", () => {
     loop = startLoop("test", kept.log, async () => {
       throw new Error("away");
     });
-    await settle();
+    await settled();
     await loop.stop();
-    await pass(10_000);
+    await clock.advance(10_000);
     expect(said("loop failed, it goes on").length).toBe(1);
   });
 
@@ -232,10 +223,10 @@ describe("a loop that is stopped", () => {
       await new Promise<void>((resolve) => (endRound = resolve));
       return 0;
     });
-    await settle();
+    await settled();
     const stopped = loop.stop().then(() => (ended = true));
     loop.wake();
-    await settle();
+    await settled();
     expect(ended).toBeFalse();
     endRound();
     await stopped;
@@ -248,7 +239,7 @@ describe("a loop that is stopped", () => {
       await new Promise((_, reject) => (failRound = () => reject(new Error("Connection is closed."))));
       return 0;
     });
-    await settle();
+    await settled();
     const stopped = loop.stop();
     failRound();
     await stopped;
@@ -264,7 +255,7 @@ describe("a loop that is stopped", () => {
     await loop.stop();
     await loop.stop();
     loop.wake();
-    await pass(60_000);
+    await clock.advance(60_000);
     expect(rounds).toBe(1);
   });
 });

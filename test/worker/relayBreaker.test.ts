@@ -1,25 +1,28 @@
-import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { time } from "../../src/domain/time.ts";
 import { createRelayBreaker, probeDelayMs, type RelayBreaker } from "../../src/worker/relayBreaker.ts";
 import { keepLines, type Lines } from "../support/log.ts";
+import { virtualTime } from "../support/virtualTime.ts";
+
+const clock = virtualTime();
 
 let kept: Lines;
 let breaker: RelayBreaker;
 /** What the relay says to a probe; undefined: it is well. */
 let wrong: string | undefined;
-/** ms after the start of the test, to ten: a timer of 0 ms is one of 1 ms. */
+/** ms after the start of the test. */
 let probedAt: number[];
 let readied: number;
 
 beforeEach(() => {
-  jest.useFakeTimers();
   kept = keepLines();
   wrong = undefined;
   probedAt = [];
   readied = 0;
-  const startedAt = performance.now();
+  const startedAt = time.monotonicMs();
   breaker = createRelayBreaker(
     async () => {
-      probedAt.push(Math.round((performance.now() - startedAt) / 10) * 10);
+      probedAt.push(time.monotonicMs() - startedAt);
       return wrong;
     },
     () => {
@@ -30,16 +33,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   breaker.stop();
-  expect(jest.getTimerCount()).toBe(0);
-  jest.useRealTimers();
 });
-
-async function pass(ms: number): Promise<void> {
-  for (let passed = 0; passed < ms || passed === 0; passed += 100) {
-    jest.advanceTimersByTime(Math.min(100, ms));
-    for (let i = 0; i < 10; i++) await Promise.resolve();
-  }
-}
 
 function said(msg: string): Record<string, unknown>[] {
   return kept.lines.filter((line) => line["msg"] === msg);
@@ -54,7 +48,7 @@ describe("a closed breaker", () => {
 
   test("says nothing and probes nothing while the relay answers", async () => {
     for (let i = 0; i < 10; i++) breaker.answered();
-    await pass(60_000);
+    await clock.advance(60_000);
     expect({ lines: kept.lines, probedAt, readied }).toEqual({ lines: [], probedAt: [], readied: 0 });
   });
 });
@@ -68,22 +62,22 @@ describe("an open breaker", () => {
 
   test("probes at once: often only an idle connection had been closed", async () => {
     breaker.fault("421 idle");
-    await pass(0);
+    await clock.advance(0);
     expect(probedAt).toEqual([0]);
   });
 
   test("probes after 0, 0.5, 1, 2, 4 … 30 s, and goes on for as long as it takes", async () => {
     wrong = "connection refused";
     breaker.fault("connection refused");
-    await pass(130_000);
-    const delays = probedAt.map((time, i) => time - (probedAt[i - 1] ?? 0));
+    await clock.advance(130_000);
+    const delays = probedAt.map((ms, i) => ms - (probedAt[i - 1] ?? 0));
     expect(delays.slice(0, 10)).toEqual([0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
   });
 
   test("is one, however many attempts fail on the same fault", async () => {
     wrong = "connection refused";
     for (let i = 0; i < 10; i++) breaker.fault("connection refused");
-    await pass(0);
+    await clock.advance(0);
     expect(probedAt).toEqual([0]);
     expect(said("relay is away, the queue waits")).toEqual([expect.objectContaining({ reason: "connection refused" })]);
   });
@@ -93,7 +87,7 @@ describe("an open breaker", () => {
     breaker.fault("connection refused");
     breaker.answered();
     expect(breaker.allowance(10, () => 0)).toBe(0);
-    await pass(0);
+    await clock.advance(0);
     expect(said("relay is back")).toEqual([]);
   });
 
@@ -110,7 +104,7 @@ describe("an open breaker", () => {
       kept.log,
     );
     breaker.fault("connection refused");
-    await pass(2_000);
+    await clock.advance(2_000);
     expect(probes).toBe(2);
     expect(breaker.allowance(10, () => 0)).toBe(1);
   });
@@ -118,9 +112,9 @@ describe("an open breaker", () => {
   test("asks nothing more once it is stopped", async () => {
     wrong = "connection refused";
     breaker.fault("connection refused");
-    await pass(0);
+    await clock.advance(0);
     breaker.stop();
-    await pass(60_000);
+    await clock.advance(60_000);
     expect(probedAt).toEqual([0]);
   });
 
@@ -135,10 +129,10 @@ describe("an open breaker", () => {
       kept.log,
     );
     breaker.fault("away");
-    await pass(0);
+    await clock.advance(0);
     breaker.stop();
     answer(undefined);
-    await pass(1_000);
+    await clock.advance(1_000);
     expect(readied).toBe(0);
   });
 });
@@ -146,7 +140,7 @@ describe("an open breaker", () => {
 describe("a half-open breaker", () => {
   beforeEach(async () => {
     breaker.fault("connection refused");
-    await pass(0);
+    await clock.advance(0);
   });
 
   test("says that messages may be taken, and lets one through at a time", () => {
@@ -158,12 +152,12 @@ describe("a half-open breaker", () => {
 
   test("does not wait for those that were asked for before, nor long for the one that it let through", async () => {
     const askedSinceOf = (askedAt: number) => (at: number) => (askedAt < at ? 0 : 1);
-    const now = performance.now();
+    const now = time.monotonicMs();
     expect(breaker.allowance(10, askedSinceOf(now - 1_000))).toBe(1);
     expect(breaker.allowance(9, askedSinceOf(now))).toBe(0);
-    await pass(9_000);
+    await clock.advance(9_000);
     expect(breaker.allowance(9, askedSinceOf(now))).toBe(0);
-    await pass(2_000);
+    await clock.advance(2_000);
     expect(breaker.allowance(9, askedSinceOf(now))).toBe(1);
   });
 
@@ -184,10 +178,10 @@ describe("a half-open breaker", () => {
     for (let i = 0; i < 3; i++) {
       breaker.fault("421 too busy");
       expect(breaker.allowance(10, () => 0)).toBe(0);
-      await pass(5_000);
+      await clock.advance(5_000);
       expect(breaker.allowance(10, () => 0)).toBe(1);
     }
-    const delays = probedAt.map((time, i) => time - 5_000 * Math.max(0, i - 1));
+    const delays = probedAt.map((ms, i) => ms - 5_000 * Math.max(0, i - 1));
     expect(delays).toEqual([0, 500, 1_000, 2_000]);
     expect(said("relay is away, the queue waits").length).toBe(1);
   });
@@ -195,7 +189,7 @@ describe("a half-open breaker", () => {
   test("begins anew with a probe at once when the next fault comes after it was closed", async () => {
     breaker.answered();
     breaker.fault("connection refused");
-    await pass(0);
+    await clock.advance(0);
     expect(probedAt).toEqual([0, 0]);
     expect(said("relay is away, the queue waits").length).toBe(2);
   });
