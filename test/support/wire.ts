@@ -11,6 +11,8 @@ export interface Wire {
   holdReplies(): () => void;
   /** Existing connections go dead in both directions; new ones work. */
   freeze(): void;
+  /** New connections lead to another server, as behind a name that a failover moves; existing ones stay. */
+  leadTo(path: string): void;
   /** Existing connections are closed; new ones work. */
   cut(): void;
   /** Connections ever made. */
@@ -21,9 +23,10 @@ export interface Wire {
 export async function startWire(to: string): Promise<Wire> {
   const path = to.replace(/[^/]*$/, `wire-${Bun.randomUUIDv7()}.sock`);
   let pairs: { client: Socket; redis: Socket }[] = [];
+  let target = to;
   const server = createServer((client) => {
     wire.connections += 1;
-    const redis = createConnection(to);
+    const redis = createConnection(target);
     client.pipe(redis).pipe(client);
     for (const socket of [client, redis]) {
       socket.on("error", () => {});
@@ -52,6 +55,9 @@ export async function startWire(to: string): Promise<Wire> {
         client.unpipe(redis).resume();
         redis.unpipe(client).resume();
       }
+    },
+    leadTo(other) {
+      target = other;
     },
     cut() {
       for (const { client, redis } of pairs) {
