@@ -13,13 +13,14 @@ const MAX_LINES = 250;
 /** What a part may import, beside itself. A part that is not here may be imported by the root alone. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   domain: [],
-  stream: ["domain"],
-  journal: ["domain"],
+  types: ["domain"],
+  stream: ["domain", "types"],
+  journal: ["domain", "types"],
   booking: ["domain"],
-  mail: ["domain"],
-  http: ["domain", "stream", "journal", "booking"],
-  worker: ["domain", "stream", "journal", "booking", "mail"],
-  doctor: ["domain", "stream", "journal", "booking", "mail"],
+  mail: ["domain", "types"],
+  http: ["domain", "types", "stream", "journal", "booking"],
+  worker: ["domain", "types", "stream", "journal", "booking", "mail"],
+  doctor: ["domain", "types", "stream", "journal", "booking", "mail"],
   client: [],
   cli: ["domain"],
 };
@@ -116,6 +117,20 @@ function tooLong(files: Files): string[] {
   return [...files].filter(([, text]) => text.trimEnd().split("\n").length > MAX_LINES).map(([path]) => path);
 }
 
+/** A line that names a type of events, in a file that is not of its folder. The example of the documents has to. */
+function namesOfTypes(files: Files): string[] {
+  const types = [...files.keys()].flatMap((path) => /^types\/([^/]+)\/event\.ts$/.exec(path)?.[1] ?? []);
+  if (types.length === 0) throw new Error("there is no type of events to check");
+  return codeOf(files).flatMap(([path, code]) => {
+    if (path === "domain/example.ts" || path.startsWith("client/")) return [];
+    const elsewhere = types.filter((type) => !path.startsWith(`types/${type}/`));
+    const lines = code.split("\n").filter((line) => !/\bfrom\s*"/.test(line));
+    return lines
+      .filter((line) => elsewhere.some((type) => line.includes(type)))
+      .map((line) => `${path}: ${line.trim()}`);
+  });
+}
+
 /** Each Lua file with the files that import it. */
 function importersOfLua(files: Files): Map<string, string[]> {
   const importers = new Map(
@@ -179,6 +194,10 @@ describe("the source", () => {
     expect(tooLong(files)).toEqual([]);
   });
 
+  test("names a type of events in its own folder alone", () => {
+    expect(namesOfTypes(files)).toEqual([]);
+  });
+
   test("uses each Lua file in exactly one place", () => {
     expect(wronglyImportedLua(files)).toEqual([]);
   });
@@ -216,9 +235,12 @@ describe("these rules", () => {
     ],
     ["stream/take.lua", lua],
     ["domain/event.ts", 'import { z } from "zod";\nimport { State } from "./lifecycle.ts";'],
+    ["types/index.ts", 'export { paid } from "./payment.completed/event.ts";'],
+    ["types/payment.completed/event.ts", 'export const paid = { name: "payment.completed" };'],
+    ["domain/example.ts", 'export const EXAMPLE = { type: "payment.completed" };'],
   ]);
   const ofImports = [wrongImports, touchesProcess, readsClock, setsClock];
-  const rules = [...ofImports, tooLong, wronglyImportedLua, luaWithoutHeader, trims];
+  const rules = [...ofImports, tooLong, wronglyImportedLua, luaWithoutHeader, trims, namesOfTypes];
   const withFile = (path: string, text: string) => new Map([...good, [path, text]]);
 
   test("find nothing wrong where nothing is", () => {
@@ -332,6 +354,18 @@ describe("these rules", () => {
     expect(tooLong(withFile("http/x.ts", "x;\n".repeat(MAX_LINES)))).toEqual([]);
     expect(tooLong(withFile("http/x.ts", "x;\n".repeat(MAX_LINES + 1)))).toEqual(["http/x.ts"]);
     expect(tooLong(withFile("stream/x.lua", "x\n".repeat(MAX_LINES + 1)))).toEqual(["stream/x.lua"]);
+  });
+
+  test.each([
+    ["mail/view.ts", 'const refund = event.type === "payment.completed" ? 1 : 2;'],
+    ["types/understand.ts", 'parse({ type: "payment.completed" });'],
+    ["types/payment.refunded/view.ts", 'const also = "payment.completed";'],
+    ["http/schemas.ts", "const type = z.literal(`payment.completed`);"],
+  ])("find a type that is named in %s: %s", (path, line) => {
+    expect(namesOfTypes(withFile(path, line))).toEqual([`${path}: ${line}`]);
+    expect(
+      namesOfTypes(withFile(path, '/* payment.completed */ import x from "./payment.completed/event.ts";')),
+    ).toEqual([]);
   });
 
   test("find a Lua file that nobody imports, or two files do", () => {

@@ -1,4 +1,4 @@
-import type { Event } from "./event.ts";
+import type { Event, PaidData } from "./event.ts";
 
 /** The event that the documents show. */
 export const EVENT_EXAMPLE = {
@@ -16,4 +16,4 @@ export const EVENT_EXAMPLE = {
     customer: { email: "an@example.com", name: "Nguyễn Văn An", locale: "vi" },
   },
   options: { delayMs: 10_000, priority: "critical", hold: false },
-} satisfies Event;
+} satisfies Event<"payment.completed", PaidData>;

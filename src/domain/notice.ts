@@ -5,12 +5,8 @@
  *
  * Each field has candidates, and the first usable one counts. What the payer filled in goes before what a charge repeats.
  */
-import { readAddress } from "./door/address.ts";
-import { MAX_ID_LENGTH } from "./door/identifier.ts";
-import { canonicalLocale } from "./door/locale.ts";
 import type { Note } from "./door/notes.ts";
-import { cleanLine, isLonger } from "./door/text.ts";
-import { type Event, parseEvent } from "./event.ts";
+import type { Event, PaidData } from "./event.ts";
 
 export interface Notice {
   /** Of the event that all notices of the payment make. */
@@ -45,72 +41,15 @@ interface Paid {
 }
 
 /** Why a payment makes no mail. */
-type Lack = "no_address" | "bad_address" | "no_amount";
+export type Lack = "no_address" | "bad_address" | "no_amount";
 
 export type Understood =
-  | { kind: "event"; event: Event }
+  | { kind: "event"; event: Event<string, PaidData> }
   /** So far nobody has said that it is paid. */
   | { kind: "unpaid" }
   | { kind: "unmailable"; lack: Lack; reason: string };
 
-/** @param notices of one payment, in the order they came */
-export function understand(notices: readonly Notice[]): Understood {
-  const told = notices.find(({ paid }) => paid?.amount !== undefined) ?? notices.find(({ paid }) => paid !== undefined);
-  if (told?.paid === undefined) return { kind: "unpaid" };
-  const { amount, currency, method, at } = told.paid;
-  if (amount === undefined || currency === undefined) return unmailable("no_amount", "it has no amount");
-  const best = notices.toSorted((a, b) => Number(b.isFirstHand) - Number(a.isFirstHand));
-  const all = (field: Candidates) => best.flatMap((notice) => notice[field]).filter((text) => text.trim() !== "");
-
-  const addresses = all("addresses");
-  const email = addresses.find((one) => readAddress(one).ok);
-  if (addresses.length === 0) return unmailable("no_address", "it has no e-mail address");
-  if (email === undefined) return unmailable("bad_address", "its e-mail address is not one to send mail to");
-  const parsed = parseEvent({
-    id: told.eventId,
-    type: "payment.completed",
-    occurredAt: at,
-    data: {
-      booking: {
-        id: usable(all("bookingIds"), isBookingId),
-        title: usable([...all("titles"), ...all("descriptions")], isSeen),
-        startsAt: all("startsAt")[0],
-      },
-      payment: { id: told.paymentId, amount, currency, method, ...(told.isTest ? { livemode: false } : {}) },
-      customer: {
-        email,
-        name: usable(all("names"), isSeen),
-        locale: usable(
-          all("locales").filter((one) => one.trim() !== "auto"),
-          (one) => canonicalLocale(one.trim()) !== undefined,
-        ),
-      },
-    },
-  });
-  if (parsed.ok) return { kind: "event", event: parsed.event };
-  return unmailable("no_amount", `not valid: ${parsed.problems.map(({ pointer }) => pointer).join(", ")}`);
-}
-
 /** Notes of what the mail has not, or not whole, because it was given in a form that cannot be read. */
 export function lossesOf({ notes = [] }: Event): Note[] {
   return notes.filter(({ detail }) => /^(?:left out|cut)\b/.test(detail));
-}
-
-type Candidates = "addresses" | "names" | "locales" | "bookingIds" | "titles" | "descriptions" | "startsAt";
-
-/** The first usable one; where none is, the first: the door says what is wrong with it. */
-function usable(texts: readonly string[], isUsable: (text: string) => boolean): string | undefined {
-  return texts.find(isUsable) ?? texts[0];
-}
-
-function isBookingId(text: string): boolean {
-  return isSeen(text) && !isLonger(cleanLine(text), MAX_ID_LENGTH);
-}
-
-function isSeen(text: string): boolean {
-  return cleanLine(text) !== "";
-}
-
-function unmailable(lack: Lack, reason: string): Understood {
-  return { kind: "unmailable", lack, reason };
 }

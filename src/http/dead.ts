@@ -1,6 +1,6 @@
 /* Dead letters: looked at, replayed one by one or in bulk, dropped. Admin only. */
 import { z } from "zod";
-import { address } from "../domain/event.ts";
+import { address } from "../domain/door/email.ts";
 import type { Message } from "../domain/lifecycle.ts";
 import type { DeadLetters, DeadQuery, Messages } from "../stream/store.ts";
 import { answer, PRIVATE } from "./answer.ts";

@@ -1,12 +1,12 @@
 /* An event in the OpenAPI document: one schema per type, told apart by `type`. */
 import { z } from "zod";
-import { EVENT_TYPES } from "../domain/event.ts";
+import { EVENT_TYPES } from "../types/eventTypes.ts";
+import { schemaOf } from "../types/parse.ts";
 
-const eventSchemas = [...EVENT_TYPES].map(([type, { schema }]) => schema.meta({ id: schemaName(type) }));
+const eventSchemas = [...EVENT_TYPES.values()].map((type) => schemaOf(type).meta({ id: schemaName(type.name) }));
 
-/** Every schema is an object with its literal `type`; the registry's element type does not say so. */
 export const event = z
-  .discriminatedUnion("type", eventSchemas as unknown as [z.ZodObject, ...z.ZodObject[]])
+  .discriminatedUnion("type", eventSchemas as [z.ZodObject, ...z.ZodObject[]])
   .meta({ id: "Event" });
 
 /** "payment.completed" is PaymentCompleted. */

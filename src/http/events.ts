@@ -1,7 +1,8 @@
 /* POST /v1/events: the payment path. One event, one round trip of the ingress, nothing else that waits. */
-import { type Event, parseEvent } from "../domain/event.ts";
+import type { Event } from "../domain/event.ts";
 import { EVENT_EXAMPLE } from "../domain/example.ts";
 import type { Accepted, Ingress, Posted } from "../domain/ingress.ts";
+import { parseEvent } from "../types/parse.ts";
 import { answer } from "./answer.ts";
 import { decodeJson, decodeText } from "./body.ts";
 import { event } from "./eventSchema.ts";

@@ -1,5 +1,6 @@
 /* What the service answers, declared once: the handlers' return types and the OpenAPI document both come from here. */
 import { z } from "zod";
+import { EVENT_EXAMPLE } from "../domain/example.ts";
 import { PRIORITIES, STATES } from "../domain/lifecycle.ts";
 import { PROBLEM_KINDS, typeOf } from "./problem.ts";
 
@@ -91,7 +92,7 @@ export const messageReply = z
   .object({
     id: messageId,
     eventId,
-    type: z.string().meta({ example: "payment.completed" }),
+    type: z.string().meta({ example: EVENT_EXAMPLE.type }),
     state,
     priority,
     bookingId: z.string().meta({ example: "BK-1042", description: "Empty where the event has none." }),

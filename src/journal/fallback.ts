@@ -11,8 +11,9 @@
 import type { Logger } from "pino";
 import type { Event } from "../domain/event.ts";
 import type { Accepted, Committed, Ingress, Learned, Posted, RolledBack, Unavailable } from "../domain/ingress.ts";
-import { type Notice, understand } from "../domain/notice.ts";
-import { firstState, isSameEvent, planOf } from "../domain/plan.ts";
+import type { Notice } from "../domain/notice.ts";
+import { firstState, isSameEvent, planOf } from "../types/plan.ts";
+import { understand } from "../types/understand.ts";
 import { createDrain } from "./drain.ts";
 import type { Entry } from "./entry.ts";
 import type { Journal } from "./journal.ts";

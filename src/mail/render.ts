@@ -1,8 +1,9 @@
 /* From an event to the mail it causes. Pure: the same event gives the same mail on each attempt. */
 import type { Event } from "../domain/event.ts";
+import { EVENT_TYPES, type EventTypes } from "../types/eventTypes.ts";
 import type { Mail } from "./mailer.ts";
 import { parseSender } from "./sender.ts";
-import { BUILT_IN, compileTemplates, type Templates } from "./templates.ts";
+import { compileTemplates, SHARED } from "./templates.ts";
 import { viewOf } from "./view.ts";
 
 /** The mail cannot be made from this event: no later attempt will change that. */
@@ -18,17 +19,20 @@ export type Render = (event: Event, messageId: string) => Mail;
  * @param from MAIL_FROM: whom the mail is from, and the domain of its Message-ID
  * @throws when `from` or a template is not valid
  */
-export function createRenderer({ from, templates = BUILT_IN }: { from: string; templates?: Templates }): Render {
+export function createRenderer({ from, types = EVENT_TYPES }: { from: string; types?: EventTypes }): Render {
   const sender = parseSender(from);
-  const html = compileTemplates(templates.html, "html");
-  const text = compileTemplates(templates.text, "text");
+  const html = compileTemplates(types, SHARED, "html");
+  const text = compileTemplates(types, SHARED, "text");
 
   return (event, messageId) => {
     try {
+      const type = types.get(event.type);
       const htmlTemplate = html.get(event.type);
       const textTemplate = text.get(event.type);
-      if (htmlTemplate === undefined || textTemplate === undefined) throw new Error("there is no template for it");
-      const view = viewOf(event, sender, templates);
+      if (type === undefined || htmlTemplate === undefined || textTemplate === undefined) {
+        throw new Error("there is no template for it");
+      }
+      const view = viewOf(event, type, sender, SHARED);
       const address = event.data.customer.email;
       return {
         messageIdHeader: `${messageId}@${sender.domain}`,

@@ -4,47 +4,52 @@
  * too, as it came, for the fields that a team adds.
  */
 import type { Event } from "../domain/event.ts";
+import type { EventType, Phrases } from "../types/eventType.ts";
 import { foreignId, foreignText, isolated, leftToRight, lineOf, turns } from "./foreign.ts";
 import { formatInstant, formatMoney, formatNumber, isDateAlone, pluralOf } from "./format.ts";
 import { shownMethod } from "./paymentMethod.ts";
 import { isName } from "./personalName.ts";
 import type { Sender } from "./sender.ts";
 import { fillIn, type Shown } from "./shown.ts";
-import type { Scope, Templates, Wording } from "./templates.ts";
+import type { Scope, Shared } from "./templates.ts";
 
 /** A mail of hundreds of lines is cut by mail programs, and its total is never seen. */
 const MAX_ITEMS = 50;
 
-/** How the things that all parts show are said in this mail. */
+type Phrase = Scope["phrase"];
+
+/** What is said in this mail's language, and how its values look. */
 interface Voice {
   language: string;
   locale: string;
-  wording: Wording;
-  phrase: Scope["phrase"];
+  /** Of the event's type. */
+  own: Phrases;
+  common: Phrases;
+  methods: Phrases;
   /** Undefined without a currency: a sum in no currency says nothing. */
   money(minorUnits: number | undefined): string | undefined;
 }
 
-export function viewOf(event: Event, sender: Sender, templates: Templates) {
+export function viewOf(event: Event, type: EventType, sender: Sender, shared: Shared) {
   const { booking, payment } = event.data;
-  const refund = event.type === "payment.refunded" ? event.data.refund : undefined;
-  const paid = refund?.amount ?? payment.amount;
-  const voice = voiceOf(event, paid, templates);
-  const { phrase, language, locale, wording, money } = voice;
+  const voice = voiceOf(event, type, shared);
+  const { locale, money } = voice;
+  const own = type.view(event.data, { text: foreignText, id: foreignId, money });
+  const phrase = phrasing(voice, own.variant);
   const name = nameOf(event);
   const [title, bookingId] = [foreignText(booking.title), foreignId(booking.id)];
   const items = (booking.items ?? []).slice(0, MAX_ITEMS).map((item) => itemOf(item, voice));
   const moreCount = (booking.items ?? []).length - items.length;
   const startsAt = booking.startsAt === undefined ? undefined : formatInstant(booking.startsAt, locale);
-  const method = paid === 0 ? undefined : shownMethod(payment.method, wording.methods);
-  const paymentId = foreignId(payment.id);
-  const [refundId, reason] = [foreignId(refund?.id), foreignText(refund?.reason)];
-  const amount = money(paid);
+  const method = own.amount === 0 ? undefined : shownMethod(payment?.method, voice.methods);
+  const paymentId = foreignId(payment?.id);
+  const amount = money(own.amount);
   return {
+    ...own.names,
     phrase,
-    language,
+    language: voice.language,
     sender: isolated(sender.name ?? sender.domain),
-    subject: subjectOf(event, voice, { title, bookingId }),
+    subject: subjectOf(event, phrase, { title, bookingId }),
     toName: name,
     greeting: name === undefined ? phrase("greetingWithoutName", {}) : phrase("greeting", { name: foreignText(name) }),
     /** What this mail is about: the sum that was paid, or given back. */
@@ -55,26 +60,24 @@ export function viewOf(event: Event, sender: Sender, templates: Templates) {
       [isDateAlone(booking.startsAt) ? "startsOn" : "startsAt", startsAt],
       ["method", method],
       ["payment", paymentId],
-      ["refund", refundId],
-      ["reason", reason],
+      ...(own.facts ?? []),
     ]),
     booking: { id: bookingId, title, startsAt, items },
-    moreItems: moreCount === 0 ? undefined : moreItems(moreCount, voice),
+    moreItems: moreCount === 0 ? undefined : moreItems(moreCount, voice, phrase),
     hasLines: items.length > 0 || amount !== undefined,
-    payment: { id: paymentId, amount: money(payment.amount), method },
-    refund: { id: refundId, reason, amount: money(refund?.amount) },
+    payment: { id: paymentId, amount: money(payment?.amount), method },
     data: event.data,
   };
 }
 
 /** What is known, line by line. */
-function factsOf(phrase: Scope["phrase"], rows: [string, unknown][]): { label: Shown; value: unknown }[] {
+function factsOf(phrase: Phrase, rows: [string, unknown][]): { label: Shown; value: unknown }[] {
   return rows.flatMap(([key, value]) => (value === undefined ? [] : [{ label: phrase(key, {}), value }]));
 }
 
-function subjectOf({ data }: Event, { phrase }: Voice, about: Readonly<Record<string, Shown | undefined>>): string {
+function subjectOf({ data }: Event, phrase: Phrase, about: Readonly<Record<string, Shown | undefined>>): string {
   const subject = phrase("subject", about);
-  return String(data.payment["livemode"] === false ? phrase("test", { subject }) : subject);
+  return String(data.payment?.["livemode"] === false ? phrase("test", { subject }) : subject);
 }
 
 /** Undefined: nobody is greeted by it. */
@@ -94,38 +97,37 @@ function itemOf(item: NonNullable<Event["data"]["booking"]["items"]>[number], { 
   };
 }
 
-function moreItems(moreCount: number, { phrase, language, locale, wording }: Voice): Shown {
+function moreItems(moreCount: number, { language, locale, common }: Voice, phrase: Phrase): Shown {
   const key = `moreItems.${pluralOf(moreCount, language)}`;
   const count = formatNumber(moreCount, locale);
-  return phrase(Object.hasOwn(wording.common, key) ? key : "moreItems.other", { count });
+  return phrase(Object.hasOwn(common, key) ? key : "moreItems.other", { count });
 }
 
-function voiceOf({ type, data: { payment, customer } }: Event, paid: number, templates: Templates): Voice {
-  const { language, locale, wording } = languageOf(customer.locale, templates);
-  const { currency } = payment;
-  const sets = [paid === 0 ? wording.nothingPaid[type] : undefined, wording.types[type], wording.common];
+function voiceOf({ data: { payment, customer } }: Event, type: EventType, shared: Shared): Voice {
+  const { language, locale } = languageOf(customer.locale, type, shared);
+  const currency = payment?.currency;
   return {
     language,
     locale,
-    wording,
-    phrase(key, values) {
-      const found = sets.map((set) => set?.[key]).find((phrase) => phrase !== undefined);
-      if (found === undefined) throw new Error(`no phrase "${key}" in the wording of "${language}"`);
-      return fillIn(found, values);
-    },
+    own: type.wording[language] ?? {},
+    ...(shared.wording[language] ?? shared.wording.en),
     money: (minorUnits) =>
       minorUnits === undefined || currency === undefined ? undefined : formatMoney(minorUnits, currency, locale),
   };
 }
 
+/** A type's phrase goes before a common one of the same name, and one of the variant before both. */
+function phrasing({ language, own, common }: Voice, variant: string | undefined): Phrase {
+  return (key, values) => {
+    const found = (variant === undefined ? undefined : own[`${key}.${variant}`]) ?? own[key] ?? common[key];
+    if (found === undefined) throw new Error(`no phrase "${key}" in the wording of "${language}"`);
+    return fillIn(found, values);
+  };
+}
+
 /** The wording goes by the language, the formats by the whole tag: en-GB reads English, with British dates. */
-function languageOf(
-  tag: string | undefined,
-  templates: Templates,
-): { language: string; locale: string; wording: Wording } {
+function languageOf(tag: string | undefined, type: EventType, shared: Shared): { language: string; locale: string } {
   const { language, baseName } = new Intl.Locale(tag ?? "en");
-  if (!Object.hasOwn(templates.wording, language)) {
-    return { language: "en", locale: "en", wording: templates.wording.en };
-  }
-  return { language, locale: baseName, wording: templates.wording[language] ?? templates.wording.en };
+  const isKnown = Object.hasOwn(shared.wording, language) && Object.hasOwn(type.wording, language);
+  return isKnown ? { language, locale: baseName } : { language: "en", locale: "en" };
 }

@@ -1,9 +1,10 @@
 /* Dead letters: listed, replayed and dropped by people. */
 import type { Redis } from "ioredis";
 import type { Logger } from "pino";
-import { type Event, type FieldProblem, parseEvent } from "../domain/event.ts";
+import type { Note } from "../domain/door/notes.ts";
+import { type Event, withoutNotes } from "../domain/event.ts";
 import type { Message } from "../domain/lifecycle.ts";
-import { withoutNotes } from "../domain/plan.ts";
+import { parseEvent } from "../types/parse.ts";
 import dropSource from "./drop.lua" with { type: "text" };
 import { bookingDigest, digestOf, key } from "./keys.ts";
 import { type Partitions, tagsServedBy } from "./layout.ts";
@@ -82,7 +83,7 @@ export function createDeadLetters(
   };
 }
 
-type Change = { json: string; digests: string } | { problems: readonly FieldProblem[] };
+type Change = { json: string; digests: string } | { problems: readonly Note[] };
 
 const NO_CHANGE = { json: "", digests: "" };
 

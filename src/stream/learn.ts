@@ -9,7 +9,8 @@
 import type { Redis } from "ioredis";
 import type { Event } from "../domain/event.ts";
 import type { Accepted, Learned, Posted } from "../domain/ingress.ts";
-import { type Notice, type Understood, understand } from "../domain/notice.ts";
+import type { Notice, Understood } from "../domain/notice.ts";
+import { understand } from "../types/understand.ts";
 import { amendReason, digestsOf, type IngressOptions } from "./enqueueCall.ts";
 import source from "./learn.lua" with { type: "text" };
 import { orUnavailable, unavailable, type Written } from "./replicas.ts";

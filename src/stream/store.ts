@@ -1,5 +1,5 @@
 /* What the rest of the program may ask of Redis, apart from posting (domain/ingress.ts) and the worker's loops. */
-import type { FieldProblem } from "../domain/event.ts";
+import type { Note } from "../domain/door/notes.ts";
 import type { Message, Priority, State } from "../domain/lifecycle.ts";
 
 export interface Page {
@@ -33,7 +33,7 @@ export interface Edit {
 }
 
 /** `not_found`: no such message; `not_dead`: its state is another; `problems`: the event as edited is none. */
-export type Replayed = "replayed" | "not_found" | "not_dead" | { problems: readonly FieldProblem[] };
+export type Replayed = "replayed" | "not_found" | "not_dead" | { problems: readonly Note[] };
 
 export interface DeadQuery {
   fingerprint?: string;

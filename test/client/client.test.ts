@@ -2,7 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { Webhook } from "standardwebhooks";
 import { type Client, createClient, type Event } from "../../src/client/client.ts";
-import { parseEvent, type Event as ServiceEvent } from "../../src/domain/event.ts";
+import { parseEvent } from "../../src/types/parse.ts";
+import type { PaymentCompleted } from "../../src/types/payment.completed/event.ts";
+import type { PaymentRefunded } from "../../src/types/payment.refunded/event.ts";
 import { cleanUpAfterEach } from "../support/cleanups.ts";
 import { eventWith } from "../support/event.ts";
 import { failOnLeaks } from "../support/leaks.ts";
@@ -52,7 +54,7 @@ describe("an event", () => {
   });
 
   test("has a type here that takes the service's normal form, and what stands for absent beside it", () => {
-    const toClient = (one: ServiceEvent): Event => one;
+    const toClient = (one: PaymentCompleted | PaymentRefunded): Event => one;
     const posted = toClient(eventWith("evt_1"));
     const booking = { ...posted.data.booking, title: null, startsAt: undefined };
     const spare: Event = { ...posted, occurredAt: null, data: { ...posted.data, booking }, options: null };

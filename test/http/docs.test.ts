@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createConfig, lintFromString } from "@redocly/openapi-core";
-import { parseEvent } from "../../src/domain/event.ts";
+import { parseEvent } from "../../src/types/parse.ts";
 import { deadMessage, harness, problemOf, redisAway } from "./support.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: the document is what is under test

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Event, parseEvent } from "../../src/domain/event.ts";
+import type { Event } from "../../src/domain/event.ts";
 import { mapStripeEvent } from "../../src/http/stripeEvent.ts";
+import { parseEvent } from "../../src/types/parse.ts";
 import { type Any, CHARGE, eventIn, INTENT, METADATA, SESSION, stripeEvent, understandingOf } from "./stripeEvents.ts";
 
 function eventOf(type: string, object: object, change?: (object: Any) => void) {

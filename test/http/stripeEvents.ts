@@ -1,7 +1,7 @@
 /* Stripe's events, shaped as its documents show them, and what comes of one that is alone. */
-import type { Event } from "../../src/domain/event.ts";
-import { understand } from "../../src/domain/notice.ts";
+import type { Event, PaidData } from "../../src/domain/event.ts";
 import { mapStripeEvent } from "../../src/http/stripeEvent.ts";
+import { understand } from "../../src/types/understand.ts";
 
 export const METADATA = {
   booking_id: "BK-1042",
@@ -84,7 +84,7 @@ export function stripeEvent(type: string, object: object, change: (object: Any) 
   return { id, object: "event", type, created: 1_795_512_600, livemode: true, data: { object: changed } };
 }
 
-export type Understanding = { event: Event } | { outcome: string; reason: string };
+export type Understanding = { event: Event<string, PaidData> } | { outcome: string; reason: string };
 
 /** What comes of an event of Stripe's that no other one of its payment came before. */
 export function understandingOf(input: unknown): Understanding {
@@ -97,7 +97,7 @@ export function understandingOf(input: unknown): Understanding {
   return { outcome: understood.lack, reason: understood.reason };
 }
 
-export function eventIn(input: unknown): Event {
+export function eventIn(input: unknown): Event<string, PaidData> {
   const understanding = understandingOf(input);
   if ("event" in understanding) return understanding.event;
   throw new Error(understanding.reason);

@@ -6,7 +6,7 @@ import type { Event } from "../../src/domain/event.ts";
 import { EVENT_EXAMPLE } from "../../src/domain/example.ts";
 import type { Accepted, Committed, Posted, RolledBack } from "../../src/domain/ingress.ts";
 import { type Message, STATES, type State } from "../../src/domain/lifecycle.ts";
-import { type Notice, understand } from "../../src/domain/notice.ts";
+import type { Notice } from "../../src/domain/notice.ts";
 import { type AppDeps, createApp } from "../../src/http/app.ts";
 import { createRefusals } from "../../src/http/refusals.ts";
 import type { NewOutcome, StripeOutcome } from "../../src/http/stripeOutcome.ts";
@@ -20,6 +20,7 @@ import {
   type QueueDepth,
   type Transition,
 } from "../../src/stream/store.ts";
+import { understand } from "../../src/types/understand.ts";
 
 export const INGEST_KEY = "ingest-key-one";
 export const SECOND_KEY = "ingest-key-two";

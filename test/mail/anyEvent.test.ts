@@ -3,11 +3,12 @@ import { expect, test } from "bun:test";
 import { domainToUnicode } from "node:url";
 import fc from "fast-check";
 import { type AddressObject, simpleParser } from "mailparser";
-import { EVENT_TYPES, parseEvent } from "../../src/domain/event.ts";
 import { compose } from "../../src/mail/compose.ts";
 import { createRenderer } from "../../src/mail/render.ts";
 import { parseSender } from "../../src/mail/sender.ts";
-import { BUILT_IN } from "../../src/mail/templates.ts";
+import { SHARED } from "../../src/mail/templates.ts";
+import { EVENT_TYPES } from "../../src/types/eventTypes.ts";
+import { parseEvent } from "../../src/types/parse.ts";
 
 const FROM = "Sao Việt <ve@saoviet.example>";
 const render = createRenderer({ from: FROM });
@@ -82,7 +83,7 @@ const events = fc.record({
     customer: fc.record({
       email: addresses,
       name: maybe(texts),
-      locale: maybe(fc.constantFrom(...Object.keys(BUILT_IN.wording), "vi_VN", "en-u-nu-arab", "he", "en-GB", "ar-EG")),
+      locale: maybe(fc.constantFrom(...Object.keys(SHARED.wording), "vi_VN", "en-u-nu-arab", "he", "en-GB", "ar-EG")),
     }),
   }),
 });

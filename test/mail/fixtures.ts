@@ -1,8 +1,10 @@
-import type { Event } from "../../src/domain/event.ts";
 import { EVENT_EXAMPLE } from "../../src/domain/example.ts";
 import type { Mail } from "../../src/mail/mailer.ts";
+import { EVENT_TYPES, type EventTypes } from "../../src/types/eventTypes.ts";
+import type { PaymentCompleted } from "../../src/types/payment.completed/event.ts";
+import type { PaymentRefunded } from "../../src/types/payment.refunded/event.ts";
 
-type Data = Event["data"];
+type Data = PaymentCompleted["data"];
 
 interface Changes {
   booking?: Partial<Data["booking"]>;
@@ -11,7 +13,7 @@ interface Changes {
 }
 
 /** The event of the README, with what a test is about changed. */
-export function paymentCompleted({ booking, payment, customer }: Changes = {}): Event {
+export function paymentCompleted({ booking, payment, customer }: Changes = {}): PaymentCompleted {
   const { options, ...event } = EVENT_EXAMPLE;
   const data = {
     booking: { ...event.data.booking, ...booking },
@@ -24,9 +26,16 @@ export function paymentCompleted({ booking, payment, customer }: Changes = {}): 
 export function paymentRefunded(
   refund: { amount: number; id?: string; reason?: string } | undefined,
   changes: Changes = {},
-): Event {
+): PaymentRefunded {
   const { data } = paymentCompleted(changes);
   return { id: "evt_7Q3", type: "payment.refunded", data: refund === undefined ? data : { ...data, refund } };
+}
+
+/** The built-in types, with templates of a test's own in one of them. */
+export function withTemplate(name: string, own: { html?: string; text?: string }): EventTypes {
+  const type = EVENT_TYPES.get(name);
+  if (type === undefined) throw new Error(`no type ${name}`);
+  return new Map([...EVENT_TYPES, [name, { ...type, ...own }]]);
 }
 
 export const MAIL: Mail = {

@@ -2,8 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Event } from "../../src/domain/event.ts";
 import { createRenderer } from "../../src/mail/render.ts";
-import { BUILT_IN } from "../../src/mail/templates.ts";
-import { paymentCompleted, paymentRefunded } from "./fixtures.ts";
+import { paymentCompleted, paymentRefunded, withTemplate } from "./fixtures.ts";
 
 const render = createRenderer({ from: "Sao Việt <ve@saoviet.example>" });
 const english = { customer: { locale: "en" } };
@@ -80,8 +79,8 @@ describe("foreign text with a link in it", () => {
   });
 
   test("is as it came where a team's template reads the event", () => {
-    const text = { ...BUILT_IN.text, "payment.completed": "{{data.booking.title}}" };
-    const own = createRenderer({ from: "a@example.com", templates: { ...BUILT_IN, text } });
+    const types = withTemplate("payment.completed", { text: "{{data.booking.title}}" });
+    const own = createRenderer({ from: "a@example.com", types });
     expect(own(paymentCompleted({ booking: { title: link } }), "msg_01").text).toBe(link);
   });
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import methods from "../../src/mail/methods.json";
 import { shownMethod } from "../../src/mail/paymentMethod.ts";
-import { BUILT_IN } from "../../src/mail/templates.ts";
+import { SHARED } from "../../src/mail/templates.ts";
 
-const { en, vi } = BUILT_IN.wording;
+const { en, vi } = SHARED.wording;
 const inEnglish = (given: unknown) => shownMethod(given, en.methods)?.toString();
 const inVietnamese = (given: unknown) => shownMethod(given, vi?.methods ?? {})?.toString();
 
@@ -50,7 +50,7 @@ describe("a payment method", () => {
 
   test("of a kind has a phrase in each language, and each phrase a kind", () => {
     const kinds = new Set(Object.values(methods.kinds));
-    for (const wording of Object.values(BUILT_IN.wording)) expect(new Set(Object.keys(wording.methods))).toEqual(kinds);
+    for (const wording of Object.values(SHARED.wording)) expect(new Set(Object.keys(wording.methods))).toEqual(kinds);
   });
 
   test("is listed once, by its letters and digits alone", () => {

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { EVENT_TYPES, type Event } from "../../src/domain/event.ts";
+import type { Event } from "../../src/domain/event.ts";
 import { createRenderer, RenderError } from "../../src/mail/render.ts";
-import { BUILT_IN } from "../../src/mail/templates.ts";
-import { paymentCompleted, paymentRefunded } from "./fixtures.ts";
+import { SHARED } from "../../src/mail/templates.ts";
+import { EVENT_TYPES } from "../../src/types/eventTypes.ts";
+import { paymentCompleted, paymentRefunded, withTemplate } from "./fixtures.ts";
 
 const render = createRenderer({ from: "Sao Việt <ve@saoviet.example>" });
 
@@ -113,12 +114,16 @@ describe("the language", () => {
       typeof value === "string"
         ? [...value.matchAll(/\{\w+\}/g)].map(([name]) => name).sort()
         : Object.fromEntries(Object.entries(value as object).map(([key, child]) => [key, shape(child)]));
-    for (const wording of Object.values(BUILT_IN.wording)) expect(shape(wording)).toEqual(shape(BUILT_IN.wording.en));
+    const sets = [SHARED.wording, ...[...EVENT_TYPES.values()].map(({ wording }) => wording)];
+    for (const set of sets) {
+      expect(Object.keys(set).sort()).toEqual(Object.keys(SHARED.wording).sort());
+      for (const wording of Object.values(set)) expect(shape(wording)).toEqual(shape(set["en"]));
+    }
   });
 
   test("has no empty word in a mail of any type", () => {
     for (const type of EVENT_TYPES.keys()) {
-      for (const locale of Object.keys(BUILT_IN.wording)) {
+      for (const locale of Object.keys(SHARED.wording)) {
         const mail = render({ ...paymentCompleted({ customer: { locale } }), type } as Event, "msg_01");
         expect(mail.text + mail.html).not.toMatch(/undefined|NaN|\[object|\{\w+\}/);
       }
@@ -181,8 +186,8 @@ describe("a mail that cannot be rendered", () => {
   });
 
   test("is a RenderError with its cause when the template fails", () => {
-    const html = { ...BUILT_IN.html, "payment.completed": '{{t "nothing"}}' };
-    const broken = createRenderer({ from: "a@example.com", templates: { ...BUILT_IN, html } });
+    const types = withTemplate("payment.completed", { html: '{{t "nothing"}}' });
+    const broken = createRenderer({ from: "a@example.com", types });
     try {
       broken(paymentCompleted(), "msg_01");
       expect.unreachable();
@@ -194,18 +199,13 @@ describe("a mail that cannot be rendered", () => {
   });
 
   test("is found at the start when a template has a syntax error", () => {
-    const html = { ...BUILT_IN.html, "payment.completed": "{{#if name}}" };
-    expect(() => createRenderer({ from: "a@example.com", templates: { ...BUILT_IN, html } })).toThrow(
-      /template payment.completed is not valid/,
-    );
+    const types = withTemplate("payment.completed", { html: "{{#if name}}" });
+    expect(() => createRenderer({ from: "a@example.com", types })).toThrow(/template payment.completed is not valid/);
   });
 });
 
 test("a team's template sees the fields that the producer added", () => {
-  const text = {
-    ...BUILT_IN.text,
-    "payment.completed": "Gate {{data.booking.gate}}{{#if data.booking.lounge}}, lounge{{/if}}",
-  };
-  const custom = createRenderer({ from: "a@example.com", templates: { ...BUILT_IN, text } });
+  const text = "Gate {{data.booking.gate}}{{#if data.booking.lounge}}, lounge{{/if}}";
+  const custom = createRenderer({ from: "a@example.com", types: withTemplate("payment.completed", { text }) });
   expect(custom(paymentCompleted({ booking: { gate: "B7" } }), "msg_01").text).toBe("Gate B7");
 });

@@ -1,9 +1,10 @@
 /* What the door lets in, kept in Redis and found again: any id, no booking, notes. */
 import { describe, expect, test } from "bun:test";
-import { type Event, parseEvent } from "../../src/domain/event.ts";
+import type { Event } from "../../src/domain/event.ts";
 import { key, tagOf } from "../../src/stream/keys.ts";
 import { createMessages } from "../../src/stream/messages.ts";
 import { check, commit, rollback } from "../../src/stream/transaction.ts";
+import { parseEvent } from "../../src/types/parse.ts";
 import { eventWith } from "../support/event.ts";
 import { accepted, onRedis, takeAll } from "./fixture.ts";
 

@@ -1,8 +1,9 @@
-import type { Event } from "../../src/domain/event.ts";
+import type { EventOptions } from "../../src/domain/door/options.ts";
 import { EVENT_EXAMPLE } from "../../src/domain/example.ts";
+import type { PaymentCompleted } from "../../src/types/payment.completed/event.ts";
 
 /** The example of the README, with an id of its own. */
-export function eventWith(id: string, options?: Event["options"], email = "an@example.com"): Event {
+export function eventWith(id: string, options?: EventOptions, email = "an@example.com"): PaymentCompleted {
   const { booking, payment, customer } = EVENT_EXAMPLE.data;
   return {
     ...EVENT_EXAMPLE,
@@ -17,7 +18,7 @@ export function eventWith(id: string, options?: Event["options"], email = "an@ex
 }
 
 /** The same with fields of the team's own in its data. */
-export function eventWithOwn(id: string, own: Record<string, unknown>): Event {
+export function eventWithOwn(id: string, own: Record<string, unknown>): PaymentCompleted {
   const event = eventWith(id);
   return { ...event, data: { ...event.data, ...own } };
 }

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { summaryOf } from "../../src/domain/door/notes.ts";
-import { EVENT_TYPES, type Event, parseEvent } from "../../src/domain/event.ts";
+import type { Event } from "../../src/domain/event.ts";
 import { EVENT_EXAMPLE as completed } from "../../src/domain/example.ts";
 import { PRIORITIES } from "../../src/domain/lifecycle.ts";
-import { isSameEvent, type Plan, planOf } from "../../src/domain/plan.ts";
+import { EVENT_TYPES } from "../../src/types/eventTypes.ts";
+import { parseEvent } from "../../src/types/parse.ts";
+import { isSameEvent, type Plan, planOf } from "../../src/types/plan.ts";
 
 const smallest = {
   id: "1",

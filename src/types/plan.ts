@@ -1,8 +1,10 @@
 /* What an accepted event asks for, with the defaults filled in. */
 import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { EVENT_TYPES, type Event, parseEvent } from "./event.ts";
-import { PRIORITIES, type State } from "./lifecycle.ts";
+import { type Event, withoutNotes } from "../domain/event.ts";
+import { PRIORITIES, type State } from "../domain/lifecycle.ts";
+import { EVENT_TYPES } from "./eventTypes.ts";
+import { parseEvent } from "./parse.ts";
 
 export interface Plan {
   /** The event as it is kept. */
@@ -49,9 +51,4 @@ export function isSameEvent(kept: string, json: string): boolean {
   const parsed = parseEvent(withoutNotes(JSON.parse(kept) as Event));
   const event = withoutNotes(JSON.parse(json) as Event);
   return parsed.ok && isDeepStrictEqual(withoutNotes(parsed.event), event);
-}
-
-/** What the producer said: two spellings of it are one body. */
-export function withoutNotes({ notes: _, ...body }: Event): Omit<Event, "notes"> {
-  return body;
 }

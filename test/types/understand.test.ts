@@ -1,6 +1,7 @@
 /* What the notices of a payment make together. */
 import { describe, expect, test } from "bun:test";
-import { lossesOf, type Notice, understand } from "../../src/domain/notice.ts";
+import { lossesOf, type Notice } from "../../src/domain/notice.ts";
+import { understand } from "../../src/types/understand.ts";
 import { captureNotice, sessionNotice } from "../support/notice.ts";
 
 function eventOf(...notices: Notice[]) {
