@@ -31,8 +31,10 @@ interface Voice {
 }
 
 export function viewOf(event: Event, type: EventType, sender: Sender, shared: Shared) {
-  const { booking, payment } = event.data;
-  const voice = voiceOf(event, type, shared);
+  const { booking, customer } = event.data;
+  // What a type does not declare is as the producer wrote it.
+  const payment = type.data.payment && event.data.payment;
+  const voice = voiceOf(customer.locale, payment?.currency, type, shared);
   const { locale, money } = voice;
   const own = type.view(event.data, { text: foreignText, id: foreignId, money });
   const phrase = phrasing(voice, own.variant);
@@ -49,7 +51,7 @@ export function viewOf(event: Event, type: EventType, sender: Sender, shared: Sh
     phrase,
     language: voice.language,
     sender: isolated(sender.name ?? sender.domain),
-    subject: subjectOf(event, phrase, { title, bookingId }),
+    subject: subjectOf(payment?.["livemode"] === false, phrase, { title, bookingId }),
     toName: name,
     greeting: name === undefined ? phrase("greetingWithoutName", {}) : phrase("greeting", { name: foreignText(name) }),
     /** What this mail is about: the sum that was paid, or given back. */
@@ -75,9 +77,9 @@ function factsOf(phrase: Phrase, rows: [string, unknown][]): { label: Shown; val
   return rows.flatMap(([key, value]) => (value === undefined ? [] : [{ label: phrase(key, {}), value }]));
 }
 
-function subjectOf({ data }: Event, phrase: Phrase, about: Readonly<Record<string, Shown | undefined>>): string {
+function subjectOf(isTest: boolean, phrase: Phrase, about: Readonly<Record<string, Shown | undefined>>): string {
   const subject = phrase("subject", about);
-  return String(data.payment?.["livemode"] === false ? phrase("test", { subject }) : subject);
+  return String(isTest ? phrase("test", { subject }) : subject);
 }
 
 /** Undefined: nobody is greeted by it. */
@@ -103,9 +105,8 @@ function moreItems(moreCount: number, { language, locale, common }: Voice, phras
   return phrase(Object.hasOwn(common, key) ? key : "moreItems.other", { count });
 }
 
-function voiceOf({ data: { payment, customer } }: Event, type: EventType, shared: Shared): Voice {
-  const { language, locale } = languageOf(customer.locale, type, shared);
-  const currency = payment?.currency;
+function voiceOf(tag: string | undefined, currency: string | undefined, type: EventType, shared: Shared): Voice {
+  const { language, locale } = languageOf(tag, type, shared);
   return {
     language,
     locale,

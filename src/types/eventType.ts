@@ -2,6 +2,7 @@
  * What a folder of types/ declares: which events there are of a type, and what their mail shows. An own type of a team
  * has the same parts. The mail itself (layout, common phrases, formats) is made by mail/.
  */
+import type { Field } from "../domain/door/field.ts";
 import type { Fields } from "../domain/door/record.ts";
 import type { EventData } from "../domain/event.ts";
 import { PRIORITIES, type Priority } from "../domain/lifecycle.ts";
@@ -18,8 +19,8 @@ interface Defaults {
 export interface EventType extends Defaults {
   /** As a producer writes it. */
   name: string;
-  /** The known fields of `data`. */
-  data: Fields;
+  /** The known fields of `data`. All others are kept as they came. */
+  data: Fields & { booking: Field<unknown>; customer: Field<unknown>; payment?: Field<unknown> };
   /** Those of them that no event may be without. */
   required: readonly string[];
   /** What the mail shows beside what all mails show. `data` is as the fields above have it. */

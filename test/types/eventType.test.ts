@@ -52,6 +52,16 @@ describe("a type of an event", () => {
     expect(mail.html).toBe("<p>4A</p>");
   });
 
+  test("shows no field that it does not know: it is as the producer wrote it", () => {
+    const payment = { id: "pay\n1", currency: "no currency", amount: "much", method: "card", livemode: false };
+    const mail = render(read({ booking: { ...booking, items: [{ name: "a", amount: 2 }] }, payment, customer }), "m");
+    expect([mail.subject, mail.text]).toEqual(["Moved: Sa Pa", "Hello, 4A For: Sa Pa; Gate: B7; Come in time."]);
+    const lines = [{ name: "a", amount: 2 }];
+    expect(
+      read({ booking: { items: lines }, payment: { amount: 1 }, customer: { email: "a@b" } }).notes,
+    ).toBeUndefined();
+  });
+
   test("has phrases for a variant, and the others where there is none", () => {
     const mail = render(read({ booking: { ...booking, late: true }, customer }), "msg_01");
     expect(mail.subject).toBe("Late: Sa Pa");
